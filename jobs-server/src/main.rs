@@ -1,0 +1,2 @@
+//! rr-jobs
+fn main() {}
