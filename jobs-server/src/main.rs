@@ -1,2 +1,4 @@
 //! rr-jobs
+mod goridge;
+mod worker;
 fn main() {}

@@ -1,0 +1,351 @@
+//! The pool: a fixed number of slots, each with a living worker.
+//!
+//! A slot takes a job only while its worker is idle, so a job that waits is with the driver (and, beyond its queue,
+//! with the broker), never with a busy worker. A worker that dies is replaced and its job goes back to the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use super::answer::Answer;
+use super::process::{Launch, LiveProcesses, SpawnError, WorkerProcess};
+use super::source::{Source, Task, Verdict};
+use crate::goridge::pipe::PipeError;
+
+/// Pause between two attempts to replace a worker after the first one failed.
+const RESPAWN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many workers in a row may leave without having run the same job, before it goes back to the broker.
+const MAX_RERUNS: u32 = 10;
+
+/// A worker that has nothing to do gets at least this long to end when the server stops, however late it is.
+const MIN_STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The numbers of a pool, validated.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolLimits {
+    /// At least one.
+    pub(crate) workers: usize,
+    /// Jobs that one worker runs before it is replaced; 0 = no limit.
+    pub(crate) max_jobs: u64,
+    /// A job that runs longer costs the worker its life.
+    pub(crate) exec_ttl: Option<Duration>,
+    /// How long a worker may take to end after it was asked to.
+    pub(crate) destroy_timeout: Duration,
+}
+
+/// Whether the slots go on; told to all of them at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// No new jobs; those that run may do so until then.
+    Stopping { until: Instant },
+}
+
+/// All workers have shaken hands and wait for [`Pool::run`].
+#[derive(Debug)]
+pub(crate) struct Pool {
+    workers: Vec<WorkerProcess>,
+    launch: Arc<Launch>,
+    limits: PoolLimits,
+    live: LiveProcesses,
+}
+
+/// The slots at work.
+#[derive(Debug)]
+pub(crate) struct RunningPool {
+    slots: JoinSet<()>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Pool {
+    /// Starts all workers at the same time; when one fails the others are ended and its error is returned.
+    pub(crate) async fn start(
+        launch: Launch,
+        limits: PoolLimits,
+        live: &LiveProcesses,
+    ) -> Result<Self, SpawnError> {
+        let launch = Arc::new(launch);
+        let mut starts = JoinSet::new();
+        for _ in 0..limits.workers {
+            let (launch, live) = (Arc::clone(&launch), live.clone());
+            starts.spawn(async move { WorkerProcess::spawn(&launch, &live).await });
+        }
+        let mut workers = Vec::with_capacity(limits.workers);
+        while let Some(started) = starts.join_next().await {
+            // A start that was cancelled or broke has no worker; the slot tries again later.
+            if let Ok(started) = started {
+                workers.push(started?);
+            }
+        }
+        Ok(Self { workers, launch, limits, live: live.clone() })
+    }
+
+    /// Begins to take jobs.
+    pub(crate) fn run<S: Source>(self, source: &Arc<S>) -> RunningPool {
+        let (phase, phases) = watch::channel(Phase::Running);
+        let mut slots = JoinSet::new();
+        let mut workers = self.workers.into_iter();
+        for number in 0..self.limits.workers {
+            let slot = Slot {
+                source: Arc::clone(source),
+                launch: Arc::clone(&self.launch),
+                limits: self.limits.clone(),
+                max_jobs: spread(self.limits.max_jobs, number),
+                live: self.live.clone(),
+                phases: phases.clone(),
+                rerun: None,
+            };
+            slots.spawn(slot.run(workers.next()));
+        }
+        RunningPool { slots, phase }
+    }
+}
+
+impl RunningPool {
+    /// Takes no more jobs, lets those that run finish within `grace`, then ends their workers and gives those jobs
+    /// back; ends all workers.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        // Slots that have ended by themselves do not listen, which is fine.
+        let _ = self.phase.send(Phase::Stopping { until: Instant::now() + grace });
+        self.join().await;
+    }
+
+    /// Waits until all slots have ended, which they do when the source is at its end.
+    pub(crate) async fn join(&mut self) {
+        while self.slots.join_next().await.is_some() {}
+    }
+}
+
+/// Workers that started together should not all end together: the limit grows by up to 14 % over the slots.
+fn spread(max_jobs: u64, slot: usize) -> u64 {
+    let percent = u64::try_from(slot % 15).unwrap_or_default();
+    max_jobs.saturating_add(max_jobs.saturating_mul(percent) / 100)
+}
+
+/// One place for a worker.
+struct Slot<S: Source> {
+    source: Arc<S>,
+    launch: Arc<Launch>,
+    limits: PoolLimits,
+    max_jobs: u64,
+    live: LiveProcesses,
+    phases: watch::Receiver<Phase>,
+    /// A job whose worker left without having run it, and how often that happened to it.
+    rerun: Option<(S::Task, u32)>,
+}
+
+/// Why a worker left its slot.
+enum Departure {
+    /// The server stops or the source is at its end.
+    NoMoreJobs,
+    /// It has run its share of jobs, or asked to be replaced.
+    Worn,
+    /// It is dead or must be killed.
+    Lost,
+}
+
+/// How the run of one job ended.
+enum Run {
+    Answer(Answer),
+    /// The worker was gone before it had the job.
+    Undelivered { reason: String },
+    /// The worker died over the job; nobody knows how far it came.
+    Crashed { reason: String },
+    ExecTtl(Duration),
+    GraceOver,
+}
+
+impl<S: Source> Slot<S> {
+    async fn run(mut self, mut first: Option<WorkerProcess>) {
+        loop {
+            let worker = match first.take() {
+                Some(worker) => Some(worker),
+                None => self.replacement().await,
+            };
+            let Some(mut worker) = worker else { break };
+            match self.employ(&mut worker).await {
+                Departure::NoMoreJobs => {
+                    worker.stop(self.stop_patience()).await;
+                    break;
+                }
+                Departure::Worn => worker.stop(self.limits.destroy_timeout).await,
+                Departure::Lost => worker.kill().await,
+            }
+        }
+        if let Some((task, _)) = self.rerun.take() {
+            settle(task, Verdict::Return { reason: "the server stops".to_owned() }).await;
+        }
+    }
+
+    /// A new worker, however long it takes; `None` when the server stops first.
+    async fn replacement(&mut self) -> Option<WorkerProcess> {
+        loop {
+            tokio::select! {
+                biased;
+                () = stopping(&mut self.phases) => return None,
+                spawned = WorkerProcess::spawn(&self.launch, &self.live) => match spawned {
+                    Ok(worker) => return Some(worker),
+                    Err(error) => error!(%error, "worker not replaced, trying again"),
+                },
+            }
+            tokio::select! {
+                biased;
+                () = stopping(&mut self.phases) => return None,
+                () = sleep(RESPAWN_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Gives jobs to a worker until one of them leaves.
+    async fn employ(&mut self, worker: &mut WorkerProcess) -> Departure {
+        let mut executed = 0;
+        loop {
+            let (task, reruns) = match self.rerun.take() {
+                Some(again) => again,
+                None => {
+                    tokio::select! {
+                        biased;
+                        () = stopping(&mut self.phases) => return Departure::NoMoreJobs,
+                        status = worker.exited() => {
+                            let status = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+                            warn!(pid = worker.pid(), status, "idle worker ended by itself, replaced");
+                            return Departure::Lost;
+                        }
+                        next = self.source.next() => match next {
+                            Some(task) => (task, 0),
+                            None => return Departure::NoMoreJobs,
+                        },
+                    }
+                }
+            };
+            match self.execute(worker, &task.context(), &task.body()).await {
+                Run::Answer(Answer::Verdict(verdict)) => {
+                    report(&task, &verdict);
+                    settle(task, verdict).await;
+                }
+                Run::Answer(Answer::Replace) => {
+                    self.put_back(task, reruns + 1).await;
+                    return Departure::Worn;
+                }
+                Run::Undelivered { reason } => {
+                    warn!(pid = worker.pid(), reason, "idle worker lost, replaced");
+                    self.put_back(task, reruns + 1).await;
+                    return Departure::Lost;
+                }
+                Run::Crashed { reason } => {
+                    warn!(pid = worker.pid(), job = task.id(), reason, "worker lost, its job goes back to the broker");
+                    settle(task, Verdict::Return { reason }).await;
+                    return Departure::Lost;
+                }
+                Run::ExecTtl(limit) => {
+                    let reason = format!("the job ran longer than exec_ttl, {limit:?}");
+                    warn!(pid = worker.pid(), job = task.id(), reason, "worker killed, its job has failed");
+                    settle(task, Verdict::Fail { reason }).await;
+                    return Departure::Lost;
+                }
+                Run::GraceOver => {
+                    warn!(pid = worker.pid(), job = task.id(), "the job did not end within the grace period, it goes back to the broker");
+                    // First the process, so that the job does not run twice at the same time.
+                    worker.kill().await;
+                    settle(task, Verdict::Return { reason: "the server stops".to_owned() }).await;
+                    return Departure::Lost;
+                }
+            }
+            executed += 1;
+            if self.max_jobs > 0 && executed >= self.max_jobs {
+                debug!(pid = worker.pid(), executed, "worker has reached max_jobs, replaced");
+                return Departure::Worn;
+            }
+        }
+    }
+
+    async fn execute(&mut self, worker: &mut WorkerProcess, context: &[u8], body: &[u8]) -> Run {
+        let exec_ttl = self.limits.exec_ttl;
+        let too_long = async {
+            match exec_ttl {
+                Some(limit) => {
+                    sleep(limit).await;
+                    limit
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = worker.run(context, body) => result,
+            limit = too_long => return Run::ExecTtl(limit),
+            () = grace_over(&mut self.phases) => return Run::GraceOver,
+        };
+        match result {
+            Ok(frame) => Run::Answer(Answer::read(&frame)),
+            Err(error) => {
+                let reason = format!("{error}{}", worker.last_words().await);
+                match error {
+                    PipeError::Undelivered => Run::Undelivered { reason },
+                    _ => Run::Crashed { reason },
+                }
+            }
+        }
+    }
+
+    /// Keeps a job for the next worker of this slot, unless too many have refused it.
+    async fn put_back(&mut self, task: S::Task, reruns: u32) {
+        if reruns < MAX_RERUNS {
+            debug!(job = task.id(), "another worker runs the job");
+            self.rerun = Some((task, reruns));
+        } else {
+            let reason = format!("{MAX_RERUNS} workers in a row ended without running the job");
+            warn!(job = task.id(), reason, "the job goes back to the broker");
+            settle(task, Verdict::Return { reason }).await;
+        }
+    }
+
+    /// The time that a worker gets to end when the server stops: what is left of the grace period, at most
+    /// `destroy_timeout`.
+    fn stop_patience(&self) -> Duration {
+        let left = match *self.phases.borrow() {
+            Phase::Running => self.limits.destroy_timeout,
+            Phase::Stopping { until } => until.saturating_duration_since(Instant::now()),
+        };
+        left.max(MIN_STOP_PATIENCE).min(self.limits.destroy_timeout)
+    }
+}
+
+/// Resolves when the server stops.
+async fn stopping(phases: &mut watch::Receiver<Phase>) {
+    // When the other end is gone nobody will ever run this pool again.
+    let _ = phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await;
+}
+
+/// Resolves when the server stops and the time for running jobs is over.
+async fn grace_over(phases: &mut watch::Receiver<Phase>) {
+    let until = phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await.ok().map(|phase| *phase);
+    if let Some(Phase::Stopping { until }) = until {
+        sleep_until(until).await;
+    }
+}
+
+async fn settle<T: Task>(task: T, verdict: Verdict) {
+    let id = task.id().to_owned();
+    if let Err(error) = task.settle(verdict).await {
+        error!(job = id, %error, "the job could not be settled, the broker delivers it again");
+    }
+}
+
+fn report<T: Task>(task: &T, verdict: &Verdict) {
+    let job = task.id();
+    match verdict {
+        Verdict::Ack => debug!(job, "job done"),
+        Verdict::Fail { reason } | Verdict::Return { reason } => warn!(job, reason, "job failed"),
+        Verdict::Nack { requeue, delay, reason } => warn!(job, requeue, ?delay, reason, "job failed"),
+        Verdict::Requeue { delay, .. } => info!(job, ?delay, "job to be tried again"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
