@@ -1,0 +1,87 @@
+//! RabbitMQ is killed with SIGKILL in the middle of 10,000 durable jobs and started again: `serve` comes back by itself and
+//! every job is done at least once; a push that was answered with success is never lost.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jobs_driver::config::{JobsConfig, PipelineConfig};
+use jobs_driver::{Driver, Job};
+use tests::{Broker, Config, RrJobs, Worker, eventually, on_every_rabbitmq};
+
+const MINUTES: Duration = Duration::from_secs(240);
+
+on_every_rabbitmq!(private every_job_is_done_although_the_broker_crashed, a_push_that_succeeded_survives_a_crash);
+
+fn every_job_is_done_although_the_broker_crashed(broker: Broker) {
+    const JOBS: usize = 10_000;
+    let queue = broker.queue();
+    let config = Config::for_queue(&broker.url(), queue.name(), Worker::Php, 2);
+    RrJobs::push(&config, "work", "ack", "the payload", JOBS).succeeded();
+    let mut serving = RrJobs::serve(&config);
+    eventually("the middle", MINUTES, || config.ledger().has_acknowledged(JOBS / 5));
+    broker.kill();
+    assert!(config.ledger().acknowledged().len() < JOBS, "the crash came too late");
+    broker.start();
+    let done = eventually("every job", MINUTES, || config.ledger().has_acknowledged(JOBS));
+    assert_eq!(done.len(), JOBS, "the ledger has exactly the jobs that were pushed");
+    assert!(serving.is_running());
+    // It works on as if nothing had been.
+    RrJobs::push(&config, "work", "ack", "after the crash", 100).succeeded();
+    eventually("jobs after the crash", MINUTES, || config.ledger().has_acknowledged(JOBS + 100));
+    assert!(serving.stop().success(), "{}", serving.log());
+    assert_eq!(queue.take(), None);
+}
+
+/// Jobs are pushed one after the other while the broker is killed twice. What was answered with success is found in the queue.
+fn a_push_that_succeeded_survives_a_crash(broker: Broker) {
+    let queue = broker.queue();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stop = AtomicBool::new(false);
+    let pushed = std::thread::scope(|scope| {
+        let pusher = scope.spawn(|| runtime.block_on(push_until(&stop, &broker.url(), queue.name())));
+        for _ in 0..2 {
+            queue_grows(&queue);
+            broker.kill();
+            broker.start();
+        }
+        queue_grows(&queue);
+        stop.store(true, Ordering::SeqCst);
+        pusher.join().unwrap()
+    });
+    assert!(pushed.len() > 100, "{} pushed", pushed.len());
+
+    let config = Config::for_queue(&broker.url(), queue.name(), Worker::Python, 2);
+    let mut serving = RrJobs::serve(&config);
+    eventually("every pushed job", MINUTES, || {
+        let done = config.ledger().acknowledged();
+        let missing = pushed.iter().filter(|id| !done.contains_key(*id)).count();
+        if missing == 0 { Ok(()) } else { Err(format!("{missing} of {} missing", pushed.len())) }
+    });
+    assert!(serving.stop().success(), "{}", serving.log());
+}
+
+/// The ids of the jobs whose push returned success.
+async fn push_until(stop: &AtomicBool, url: &str, queue: &str) -> BTreeSet<String> {
+    let pipeline = PipelineConfig { queue: Some(queue.into()), durable: true, ..PipelineConfig::default() };
+    let config = JobsConfig::new(url).unwrap().pipeline("work", pipeline);
+    let driver = Driver::start(config).await.unwrap();
+    let mut succeeded = BTreeSet::new();
+    while !stop.load(Ordering::SeqCst) {
+        let job = Job::new("work", "ack", "payload");
+        let id = job.id.clone();
+        if driver.push(job).await.is_ok() {
+            succeeded.insert(id);
+        }
+    }
+    driver.shutdown(Duration::from_secs(5)).await;
+    succeeded
+}
+
+fn queue_grows(queue: &tests::Queue) {
+    let before = queue.ready();
+    eventually("the queue grows", MINUTES, || {
+        let now = queue.ready();
+        if now > before + 50 { Ok(()) } else { Err(format!("{before}, then {now}")) }
+    });
+}
