@@ -63,8 +63,7 @@ fn a_push_that_succeeded_survives_a_crash(broker: Broker) {
 
 /// The ids of the jobs whose push returned success.
 async fn push_until(stop: &AtomicBool, url: &str, queue: &str) -> BTreeSet<String> {
-    let pipeline = PipelineConfig { queue: Some(queue.into()), durable: true, ..PipelineConfig::default() };
-    let config = JobsConfig::new(url).unwrap().pipeline("work", pipeline);
+    let config = JobsConfig::new(url).unwrap().pipeline("work", PipelineConfig::new(queue));
     let driver = Driver::start(config).await.unwrap();
     let mut succeeded = BTreeSet::new();
     while !stop.load(Ordering::SeqCst) {
