@@ -1,0 +1,147 @@
+//! A link on which a peer consumes: messages out as long as there is credit, verdicts in.
+//!
+//! One task a link, no future and no task per message: each turn settles all outcomes that came under one lock of the
+//! queue, takes as many messages as there is credit under another, and hands them to the connection.
+
+use std::collections::HashMap;
+
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_transport::{DeliveryNumber, LinkError, Payload, Sender, TryDeliverError};
+
+use super::outcome::{departure, verdict};
+use crate::queue::{Departure, Next, Sequence, Taken, Verdict};
+use crate::store::{Deleted, Subscription};
+
+/// Serves the link until it ends; then what the consumer had goes back to the queue.
+pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: bool) {
+    let mut consumer = Consumer {
+        sender,
+        subscription,
+        settled,
+        held: HashMap::new(),
+        taken: Vec::new(),
+        verdicts: Vec::new(),
+    };
+    let departure = match consumer.work().await {
+        End::Link(error) => {
+            tracing::debug!(link = consumer.sender.name(), %error, "consumer left");
+            departure(&error)
+        }
+        End::QueueDeleted => {
+            let error = ErrorInfo::new(conditions::RESOURCE_DELETED, "the queue was deleted");
+            if let Err(error) = consumer.sender.close_with_error(error).await {
+                tracing::debug!(%error, "link not closed in an orderly way");
+            }
+            Departure::Orderly
+        }
+    };
+    consumer.settle();
+    consumer.subscription.leave(departure);
+}
+
+/// Why a consumer's work is over.
+enum End {
+    Link(LinkError),
+    QueueDeleted,
+}
+
+impl From<LinkError> for End {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl From<Deleted> for End {
+    fn from(Deleted: Deleted) -> Self {
+        Self::QueueDeleted
+    }
+}
+
+struct Consumer {
+    sender: Sender,
+    subscription: Subscription,
+    /// Whether what is sent is done with: the link is at most once.
+    settled: bool,
+    /// What the peer has, by the transport's number.
+    held: HashMap<DeliveryNumber, Sequence>,
+    /// Room for one turn's messages, kept from turn to turn.
+    taken: Vec<Taken>,
+    /// Room for one turn's verdicts.
+    verdicts: Vec<(Sequence, Verdict)>,
+}
+
+impl Consumer {
+    async fn work(&mut self) -> End {
+        loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Settles, takes, sends, and waits for a reason to do so again.
+    async fn turn(&mut self) -> Result<(), End> {
+        self.settle();
+        let next = self.subscription.take(self.sender.credit(), &mut self.taken)?;
+        self.send()?;
+        match next {
+            Next::ComeAgain => {
+                // Others must have their turn.
+                tokio::task::yield_now().await;
+                return Ok(());
+            }
+            Next::Wait if self.sender.is_draining() => self.sender.drained(),
+            Next::Wait | Next::Idle => {}
+        }
+        let credit = self.sender.credit();
+        tokio::select! {
+            outcome = self.sender.next_outcome() => {
+                let (number, outcome) = outcome?;
+                self.on_outcome(number, verdict(outcome));
+            }
+            () = self.subscription.called(), if next == Next::Wait => {}
+            changed = self.sender.credit_changed(credit) => changed?,
+        }
+        Ok(())
+    }
+
+    /// Hands over what was taken. The credit cannot shrink below what is under way, but it can be taken back before: then
+    /// the rest returns to the queue.
+    fn send(&mut self) -> Result<(), LinkError> {
+        let mut taken = self.taken.drain(..);
+        while let Some(Taken { sequence, payload }) = taken.next() {
+            match self.sender.try_deliver(Payload::from(payload)) {
+                Ok(_) if self.settled => self.verdicts.push((sequence, Verdict::Accepted)),
+                Ok(number) => {
+                    self.held.insert(number, sequence);
+                }
+                Err(error) => {
+                    let rest = taken.map(|taken| taken.sequence);
+                    self.subscription.untake(std::iter::once(sequence).chain(rest));
+                    return match error {
+                        TryDeliverError::NoCredit(_) => Ok(()),
+                        TryDeliverError::Gone(error) => Err(error),
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles all deliveries whose outcome is known.
+    fn settle(&mut self) {
+        while let Some((number, outcome)) = self.sender.try_next_outcome() {
+            self.on_outcome(number, verdict(outcome));
+        }
+        if !self.verdicts.is_empty() {
+            self.subscription.settle(self.verdicts.drain(..));
+        }
+    }
+
+    fn on_outcome(&mut self, number: DeliveryNumber, verdict: Verdict) {
+        if let Some(sequence) = self.held.remove(&number) {
+            self.verdicts.push((sequence, verdict));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Links to queues: what one connection does with this broker.
+//!
+//! One task takes the link requests of a connection; each link that is accepted has a task of its own, which works in
+//! batches and ends with the link:
+//!
+//! | the peer attaches as | to | the task |
+//! | --- | --- | --- |
+//! | sender | a queue, or the anonymous terminus | [`publisher`] |
+//! | receiver | a queue | [`consumer`] |
+//! | sender and receiver of one name, paired | `/management` | [`management`] |
+
+mod consumer;
+mod management;
+mod outcome;
+mod publisher;
+
+use std::sync::Arc;
+
+use amqp_codec::ByteString;
+use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
+use amqp_codec::transport::{Attach, ErrorInfo, Role, SenderSettleMode, conditions};
+use amqp_codec::types::{Symbol, Value};
+use amqp_transport::{Credit, Incoming, LinkError, LinkRequest};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::management::Halves;
+use self::publisher::Route;
+use crate::address::Address;
+use crate::limits::Limits;
+use crate::store::Store;
+
+/// Symbolic descriptors of the outcomes that consumers may use (§3.4).
+const OUTCOMES: [&str; 4] =
+    ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
+
+/// The only distribution mode: whoever gets a message has it alone (§3.5.7).
+const MOVE: &str = "move";
+
+/// The capability of a terminus that is a queue; told to those who ask for it.
+const QUEUE_CAPABILITY: &str = "queue";
+
+/// Serves one connection until it ends or the broker stops.
+pub(crate) async fn serve(
+    incoming: Incoming,
+    store: Arc<Store>,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut session = Links { store, limits, halves: Halves::default(), tasks: JoinSet::new() };
+    loop {
+        tokio::select! {
+            request = incoming.next_link() => match request {
+                Some(request) => session.on_request(request),
+                None => break,
+            },
+            // An error says that the broker itself is gone, which is the same.
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                if let Err(error) = incoming.connection().close().await {
+                    tracing::debug!(%error, "connection not closed in an orderly way");
+                }
+                break;
+            }
+        }
+        while session.tasks.try_join_next().is_some() {}
+    }
+    // Every link ends with its connection, and its task with it.
+    while session.tasks.join_next().await.is_some() {}
+    tracing::debug!("connection ended");
+}
+
+/// The links of one connection.
+struct Links {
+    store: Arc<Store>,
+    limits: Limits,
+    halves: Halves,
+    tasks: JoinSet<()>,
+}
+
+impl Links {
+    /// Accepts a link, or refuses it and says why.
+    fn on_request(&mut self, request: LinkRequest) {
+        let name = request.attach().name.clone();
+        let served = match Wish::of(request.attach()) {
+            Ok(Wish::Consume(queue)) => self.consume(request, &queue),
+            Ok(Wish::Publish(queue)) => self.publish(request, queue),
+            Ok(Wish::Manage) => self.manage(request),
+            Err(error) => {
+                request.refuse(error);
+                Ok(())
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(link = %name, %error, "link ended before it was attached");
+        }
+    }
+
+    /// The peer receives from a queue.
+    fn consume(&mut self, request: LinkRequest, name: &ByteString) -> Result<(), LinkError> {
+        let queue = match self.store.open(name) {
+            Ok(queue) => queue,
+            Err(error) => {
+                request.refuse(error);
+                return Ok(());
+            }
+        };
+        let settled = request.attach().snd_settle_mode == SenderSettleMode::Settled;
+        let wish = request.attach().source.clone().unwrap_or_default();
+        let source = Source {
+            address: wish.address,
+            distribution_mode: Some(Symbol::from_static(MOVE)),
+            default_outcome: Some(DeliveryState::Released),
+            outcomes: OUTCOMES.into_iter().map(Symbol::from_static).collect(),
+            capabilities: granted(&wish.capabilities),
+            ..Source::default()
+        };
+        let sender = request.accept_as_sender(source)?;
+        let subscription = self.store.subscribe(queue);
+        self.tasks.spawn(consumer::run(sender, subscription, settled));
+        Ok(())
+    }
+
+    /// The peer sends to a queue, or to whatever each message names.
+    fn publish(&mut self, request: LinkRequest, queue: Option<ByteString>) -> Result<(), LinkError> {
+        let route = match queue.map(|name| Route::to(&self.store, name)).transpose() {
+            Ok(route) => route,
+            Err(error) => {
+                request.refuse(error);
+                return Ok(());
+            }
+        };
+        let wish = match &request.attach().target {
+            Some(TargetArchetype::Target(target)) => target.clone(),
+            _ => Target::default(),
+        };
+        let target = Target {
+            address: wish.address,
+            capabilities: granted(&wish.capabilities),
+            ..Target::default()
+        };
+        let receiver = request.accept_as_receiver(target, Credit::Auto(self.limits.publisher_credit))?;
+        self.tasks.spawn(publisher::run(receiver, route, Arc::clone(&self.store)));
+        Ok(())
+    }
+
+    /// One half of a link pair to the management node.
+    fn manage(&mut self, request: LinkRequest) -> Result<(), LinkError> {
+        if let Some((requests, replies)) = self.halves.join(request)? {
+            self.tasks.spawn(management::run(requests, replies, Arc::clone(&self.store)));
+        }
+        Ok(())
+    }
+}
+
+/// What a peer wants of a link.
+enum Wish {
+    Consume(ByteString),
+    /// `None` is the anonymous terminus.
+    Publish(Option<ByteString>),
+    Manage,
+}
+
+impl Wish {
+    /// Reads the peer's attach.
+    fn of(attach: &Attach) -> Result<Self, ErrorInfo> {
+        match attach.role {
+            Role::Receiver => {
+                let source = attach.source.as_ref().ok_or_else(|| invalid("attach.source is missing"))?;
+                if source.dynamic {
+                    return Err(not_implemented("dynamic sources are not supported"));
+                }
+                if source.distribution_mode.as_ref().is_some_and(|mode| mode.as_str() != MOVE) {
+                    return Err(not_implemented("the only distribution mode here is move"));
+                }
+                let address = source.address.as_ref().ok_or_else(|| invalid("source.address is missing"))?;
+                match Address::parse(address)? {
+                    Address::Queue(name) => Ok(Self::Consume(name)),
+                    Address::Management => paired(attach),
+                }
+            }
+            Role::Sender => match &attach.target {
+                None => Err(invalid("attach.target is missing")),
+                Some(TargetArchetype::Coordinator(_)) => {
+                    Err(not_implemented("transactions are not supported"))
+                }
+                Some(TargetArchetype::Target(target)) if target.dynamic => {
+                    Err(not_implemented("dynamic targets are not supported"))
+                }
+                Some(TargetArchetype::Target(target)) => match &target.address {
+                    None => Ok(Self::Publish(None)),
+                    Some(address) => match Address::parse(address)? {
+                        Address::Queue(name) => Ok(Self::Publish(Some(name))),
+                        Address::Management => paired(attach),
+                    },
+                },
+            },
+        }
+    }
+}
+
+/// A link to the management node must be one of a pair.
+fn paired(attach: &Attach) -> Result<Wish, ErrorInfo> {
+    let says_so = attach.properties.as_ref().and_then(|properties| properties.get("paired"));
+    if says_so.and_then(Value::as_bool) == Some(true) {
+        Ok(Wish::Manage)
+    } else {
+        Err(invalid("a link to /management must be paired: expected the property paired = true"))
+    }
+}
+
+/// Of the capabilities that a peer asks for, those that a queue has.
+fn granted(wanted: &[Symbol]) -> Vec<Symbol> {
+    wanted.iter().filter(|capability| capability.as_str() == QUEUE_CAPABILITY).cloned().collect()
+}
+
+#[cold]
+fn invalid(description: &'static str) -> ErrorInfo {
+    ErrorInfo::new(conditions::INVALID_FIELD, description)
+}
+
+#[cold]
+fn not_implemented(description: &'static str) -> ErrorInfo {
+    ErrorInfo::new(conditions::NOT_IMPLEMENTED, description)
+}

@@ -1,0 +1,299 @@
+//! Attaching, credit, competition, and what happens when a consumer goes.
+
+mod support;
+
+use std::collections::HashSet;
+
+use amqp_broker::Broker;
+use amqp_codec::messaging::{Properties, Source};
+use amqp_codec::transport::{SenderSettleMode, conditions};
+use amqp_codec::types::Symbol;
+use amqp_transport::{Connection, Credit, LinkError, Outcome, ReceiverOptions, SenderOptions};
+use support::{DEADLINE, Pair, body, next, text};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::test]
+async fn a_queue_is_there_as_soon_as_a_link_names_it() {
+    let pair = Pair::start().await;
+    pair.sender("/queues/a%2Fb").await;
+    pair.receiver("c", 1).await;
+    assert_eq!(pair.broker.queues(), ["a/b", "c"]);
+    assert_eq!(pair.stats("c").consumers, 1);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn without_creation_on_demand_a_missing_queue_is_not_found() {
+    let pair = Pair::start_with(Broker::builder().create_on_demand(false)).await;
+    let error = pair.session.sender(SenderOptions::new("/queues/q")).await.expect_err("refused");
+    assert_eq!(error.remote_error().map(|error| error.condition.clone()), Some(conditions::NOT_FOUND));
+    pair.broker.declare_queue("q", amqp_broker::QueueOptions::default()).unwrap();
+    pair.send("/queues/q", text("x")).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn bad_addresses_are_refused_and_the_session_lives_on() {
+    let pair = Pair::start().await;
+    for (address, condition) in [
+        ("/exchanges/amq.topic/key", conditions::NOT_FOUND),
+        ("/queues/%zz", conditions::INVALID_FIELD),
+        ("/nothing", conditions::INVALID_FIELD),
+        ("$management", conditions::NOT_FOUND),
+    ] {
+        let error = pair.session.sender(SenderOptions::new(address)).await.expect_err(address);
+        assert_eq!(error.remote_error().map(|error| error.condition.clone()), Some(condition.clone()), "{address}");
+        let error = pair.session.receiver(ReceiverOptions::new(address)).await.expect_err(address);
+        assert_eq!(error.remote_error().map(|error| error.condition.clone()), Some(condition), "{address}");
+    }
+    pair.send("q", text("x")).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_supported_is_refused_as_not_implemented() {
+    let pair = Pair::start().await;
+    let dynamic = Source { dynamic: true, ..Source::default() };
+    let copy = Source { address: Some("q".into()), distribution_mode: Some(Symbol::from_static("copy")), ..Source::default() };
+    for source in [dynamic, copy] {
+        let error = pair.session.receiver(ReceiverOptions::new("q").source(source)).await.expect_err("refused");
+        assert_eq!(error.remote_error().map(|error| error.condition.clone()), Some(conditions::NOT_IMPLEMENTED));
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn the_source_says_what_is_in_force() {
+    let pair = Pair::start().await;
+    let receiver = pair.receiver("/queues/q", 1).await;
+    let source = receiver.remote_attach().source.clone().expect("a source");
+    assert_eq!(source.address.as_deref(), Some("/queues/q"));
+    assert_eq!(source.outcomes.len(), 4);
+    assert!(source.filter.is_none());
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn the_anonymous_terminus_sends_each_message_where_it_says() {
+    let pair = Pair::start().await;
+    let sender = pair.session.sender(SenderOptions::anonymous_terminus()).await.unwrap();
+    for to in ["/queues/a", "b"] {
+        let message =
+            text("x").with_properties(Properties { to: Some(to.into()), ..Properties::default() });
+        sender.send(message).await.unwrap().accepted().unwrap();
+    }
+    assert_eq!((pair.stats("a").ready, pair.stats("b").ready), (1, 1));
+    for (to, condition) in [
+        (None, conditions::PRECONDITION_FAILED),
+        (Some("/exchanges/e"), conditions::NOT_FOUND),
+        (Some("/management"), conditions::NOT_ALLOWED),
+    ] {
+        let properties = Properties { to: to.map(Into::into), ..Properties::default() };
+        let outcome = sender.send(text("x").with_properties(properties)).await.unwrap();
+        let Outcome::Rejected(Some(error)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(error.condition, condition);
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_comes_than_credit_was_given() {
+    let pair = Pair::start().await;
+    for _ in 0..5 {
+        pair.send("q", text("x")).await;
+    }
+    let receiver = pair.session.receiver(ReceiverOptions::new("q").credit(Credit::Manual)).await.unwrap();
+    receiver.set_credit(2);
+    let (first, second) = (next(&receiver).await, next(&receiver).await);
+    let stats = pair.stats("q");
+    assert_eq!((stats.ready, stats.unacknowledged), (3, 2));
+    first.accept().unwrap();
+    second.accept().unwrap();
+    let stats = pair.wait("q", |stats| stats.accepted == 2).await;
+    assert_eq!(stats.ready, 3);
+    pair.stop().await;
+}
+
+// §2.6.7: drain
+#[tokio::test]
+async fn a_drained_link_gets_what_there_is_and_an_answer() {
+    let pair = Pair::start().await;
+    pair.send("q", text("only")).await;
+    let receiver = pair.session.receiver(ReceiverOptions::new("q").credit(Credit::Manual)).await.unwrap();
+    receiver.set_credit(10);
+    let delivery = next(&receiver).await;
+    tokio::time::timeout(DEADLINE, receiver.drain()).await.expect("the drain is answered").unwrap();
+    pair.send("q", text("after")).await;
+    assert_eq!(pair.stats("q").ready, 1, "no credit is left");
+    receiver.set_credit(1);
+    assert_eq!(body(&next(&receiver).await), "after");
+    delivery.accept().unwrap();
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_of_an_empty_queue_is_answered() {
+    let pair = Pair::start().await;
+    let receiver = pair.session.receiver(ReceiverOptions::new("q").credit(Credit::Manual)).await.unwrap();
+    receiver.set_credit(10);
+    for _ in 0..3 {
+        tokio::time::timeout(DEADLINE, receiver.drain()).await.expect("the drain is answered").unwrap();
+        receiver.set_credit(10);
+    }
+    pair.send("q", text("x")).await;
+    next(&receiver).await.accept().unwrap();
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn competing_consumers_get_equal_parts() {
+    let pair = Pair::start().await;
+    let first = pair.receiver("q", 100).await;
+    let second = pair.receiver("q", 100).await;
+    pair.wait("q", |stats| stats.consumers == 2).await;
+    for n in 0..20 {
+        pair.send("q", text(&n.to_string())).await;
+    }
+    pair.wait("q", |stats| stats.unacknowledged == 20).await;
+    let mut seen = HashSet::new();
+    for receiver in [&first, &second] {
+        for _ in 0..10 {
+            let delivery = next(receiver).await;
+            assert!(seen.insert(body(&delivery)), "delivered twice");
+            delivery.accept().unwrap();
+        }
+    }
+    assert_eq!(seen.len(), 20);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_detaches_gives_back_what_it_had() {
+    let pair = Pair::start().await;
+    pair.send("q", text("x")).await;
+    let receiver = pair.receiver("q", 1).await;
+    let held = next(&receiver).await;
+    receiver.close().await.unwrap();
+    let stats = pair.wait("q", |stats| stats.ready == 1).await;
+    assert_eq!((stats.unacknowledged, stats.consumers), (0, 0));
+    drop(held);
+    let again = next(&pair.receiver("q", 1).await).await;
+    assert_eq!(again.message().unwrap().header.unwrap_or_default().delivery_count, 0);
+    again.accept().unwrap();
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_whose_connection_breaks_gives_back_what_it_had_counted() {
+    let pair = Pair::start().await;
+    pair.send("q", text("x")).await;
+    // A middleman who hangs up in the middle of it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("amqp://{}", listener.local_addr().unwrap());
+    let upstream = pair.broker.local_addr();
+    let middleman = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut broker = TcpStream::connect(upstream).await.unwrap();
+        copy_bidirectional(&mut client, &mut broker).await.ok();
+    });
+    let connection = Connection::connect(&address).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let receiver = session.receiver(ReceiverOptions::new("q").credit(Credit::Auto(1))).await.unwrap();
+    let held = next(&receiver).await;
+    middleman.abort();
+    pair.wait("q", |stats| stats.ready == 1).await;
+    drop(held);
+    let again = next(&pair.receiver("q", 1).await).await;
+    assert_eq!(again.message().unwrap().header.unwrap_or_default().delivery_count, 1);
+    again.accept().unwrap();
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_takes_messages_settled_acknowledges_by_taking() {
+    let pair = Pair::start().await;
+    for _ in 0..3 {
+        pair.send("q", text("x")).await;
+    }
+    let options =
+        ReceiverOptions::new("q").credit(Credit::Auto(10)).sender_settle_mode(SenderSettleMode::Settled);
+    let receiver = pair.session.receiver(options).await.unwrap();
+    for _ in 0..3 {
+        let delivery = next(&receiver).await;
+        assert!(delivery.is_settled());
+    }
+    pair.wait("q", |stats| stats.accepted == 3 && stats.unacknowledged == 0).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn messages_sent_settled_are_stored() {
+    let pair = Pair::start().await;
+    let sender = pair.sender("q").await;
+    for _ in 0..10 {
+        sender.send_settled(text("x")).await.unwrap();
+    }
+    pair.wait("q", |stats| stats.ready == 10).await;
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn deleting_a_queue_detaches_its_consumers() {
+    let pair = Pair::start().await;
+    let receiver = pair.receiver("q", 1).await;
+    pair.wait("q", |stats| stats.consumers == 1).await;
+    assert_eq!(pair.broker.delete_queue("q"), Some(0));
+    let error = tokio::time::timeout(DEADLINE, receiver.detached()).await.expect("detached");
+    let LinkError::DetachedByPeer(Some(error)) = error else { panic!("{error:?}") };
+    assert_eq!(error.condition, conditions::RESOURCE_DELETED);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_publisher_survives_the_deletion_of_its_queue() {
+    let pair = Pair::start().await;
+    let sender = pair.sender("q").await;
+    sender.send(text("x")).await.unwrap().accepted().unwrap();
+    assert_eq!(pair.broker.delete_queue("q"), Some(1));
+    sender.send(text("y")).await.unwrap().accepted().unwrap();
+    assert_eq!(pair.stats("q").ready, 1);
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_many_messages_is_delivered_exactly_once() {
+    const MESSAGES: usize = 20_000;
+    let pair = Pair::start().await;
+    let mut consumers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let receiver = pair.receiver("q", 100).await;
+        consumers.spawn(async move {
+            let mut seen = Vec::new();
+            while let Ok(delivery) = receiver.recv().await {
+                seen.push(body(&delivery));
+                delivery.accept().unwrap();
+            }
+            seen
+        });
+    }
+    let sender = pair.sender("q").await;
+    let mut confirmations = Vec::with_capacity(MESSAGES);
+    for n in 0..MESSAGES {
+        confirmations.push(sender.deliver(text(&n.to_string())).await.unwrap());
+    }
+    for confirmation in confirmations {
+        confirmation.await.unwrap().accepted().unwrap();
+    }
+    let expected = u64::try_from(MESSAGES).unwrap();
+    let stats = pair.wait("q", |stats| stats.accepted == expected).await;
+    assert_eq!((stats.ready, stats.unacknowledged, stats.returned), (0, 0, 0));
+    pair.stop().await;
+    let mut all = HashSet::new();
+    while let Some(seen) = consumers.join_next().await {
+        for body in seen.unwrap() {
+            assert!(all.insert(body), "delivered twice");
+        }
+    }
+    assert_eq!(all.len(), MESSAGES);
+}
