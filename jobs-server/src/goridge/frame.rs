@@ -91,8 +91,7 @@ impl Frame {
     /// One buffer, because a worker reads the header in a single call and must find all of it.
     pub(crate) fn encode_job(context: &[u8], body: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let length = context.len() + body.len();
-        let option =
-            u32::try_from(context.len()).map_err(|_| EncodeError::PayloadTooLong { length })?;
+        let option = u32::try_from(context.len()).map_err(|_| EncodeError::PayloadTooLong { length })?;
         let mut out = Vec::with_capacity(HEADER_LENGTH + 4 + length);
         encode_header(&mut out, Flags::RAW, StreamBits::default(), &[option], length)?;
         out.extend_from_slice(context);
@@ -128,8 +127,8 @@ fn encode_header(
         .ok()
         .filter(|_| options.len() <= MAX_OPTIONS)
         .ok_or(EncodeError::TooManyOptions { count: options.len() })?;
-    let length = u32::try_from(payload_length)
-        .map_err(|_| EncodeError::PayloadTooLong { length: payload_length })?;
+    let length =
+        u32::try_from(payload_length).map_err(|_| EncodeError::PayloadTooLong { length: payload_length })?;
     out.push((VERSION << 4) | (WORDS_WITHOUT_OPTIONS + words));
     out.push(flags.0);
     out.extend_from_slice(&length.to_le_bytes());
@@ -178,7 +177,10 @@ mod tests {
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap()).collect()
+        (0..text.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap())
+            .collect()
     }
 
     /// Decodes a complete frame from bytes, the way the pipe does.

@@ -81,8 +81,7 @@ fn read_document(answer: &Map<String, Value>, body: &[u8]) -> Answer {
 
 #[cold]
 fn not_understood(why: &str, body: &[u8]) -> Answer {
-    let shown: String =
-        String::from_utf8_lossy(body.get(..200).unwrap_or(body)).escape_debug().collect();
+    let shown: String = String::from_utf8_lossy(body.get(..200).unwrap_or(body)).escape_debug().collect();
     Answer::Verdict(Verdict::Nack {
         requeue: false,
         delay: Duration::ZERO,
@@ -97,9 +96,9 @@ fn is_stop(context: &[u8]) -> bool {
 
 /// A member by name; the existing servers ignore case here, so workers may rely on it.
 fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    object.get(name).or_else(|| {
-        object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    })
+    object
+        .get(name)
+        .or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 fn text(value: Option<&Value>) -> Option<String> {

@@ -43,7 +43,9 @@ pub(crate) struct PoolLimits {
 enum Phase {
     Running,
     /// No new jobs; those that run may do so until then.
-    Stopping { until: Instant },
+    Stopping {
+        until: Instant,
+    },
 }
 
 /// All workers have shaken hands and wait for [`Pool::run`].
@@ -153,9 +155,13 @@ enum Departure {
 enum Run {
     Answer(Answer),
     /// The worker was gone before it had the job.
-    Undelivered { reason: String },
+    Undelivered {
+        reason: String,
+    },
     /// The worker died over the job; nobody knows how far it came.
-    Crashed { reason: String },
+    Crashed {
+        reason: String,
+    },
     ExecTtl(Duration),
     GraceOver,
 }
@@ -238,7 +244,12 @@ impl<S: Source> Slot<S> {
                     return Departure::Lost;
                 }
                 Run::Crashed { reason } => {
-                    warn!(pid = worker.pid(), job = task.id(), reason, "worker lost, its job goes back to the broker");
+                    warn!(
+                        pid = worker.pid(),
+                        job = task.id(),
+                        reason,
+                        "worker lost, its job goes back to the broker"
+                    );
                     settle(task, Verdict::Return { reason }).await;
                     return Departure::Lost;
                 }
@@ -249,7 +260,11 @@ impl<S: Source> Slot<S> {
                     return Departure::Lost;
                 }
                 Run::GraceOver => {
-                    warn!(pid = worker.pid(), job = task.id(), "the job did not end within the grace period, it goes back to the broker");
+                    warn!(
+                        pid = worker.pid(),
+                        job = task.id(),
+                        "the job did not end within the grace period, it goes back to the broker"
+                    );
                     // First the process, so that the job does not run twice at the same time.
                     worker.kill().await;
                     settle(task, Verdict::Return { reason: "the server stops".to_owned() }).await;
@@ -324,7 +339,8 @@ async fn stopping(phases: &mut watch::Receiver<Phase>) {
 
 /// Resolves when the server stops and the time for running jobs is over.
 async fn grace_over(phases: &mut watch::Receiver<Phase>) {
-    let until = phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await.ok().map(|phase| *phase);
+    let until =
+        phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await.ok().map(|phase| *phase);
     if let Some(Phase::Stopping { until }) = until {
         sleep_until(until).await;
     }

@@ -58,11 +58,15 @@ impl Launch {
 pub(crate) enum SpawnError {
     #[error("cannot start the worker \"{command}\": {error}; check server.command")]
     Start { command: String, error: io::Error },
-    #[error("the worker \"{command}\" did not answer within {limit:?}; check that it speaks the worker protocol, or raise jobs.pool.allocate_timeout")]
+    #[error(
+        "the worker \"{command}\" did not answer within {limit:?}; check that it speaks the worker protocol, or raise jobs.pool.allocate_timeout"
+    )]
     TimedOut { command: String, limit: Duration },
     #[error("the worker \"{command}\" failed at its start: {error}{exit}")]
     Handshake { command: String, error: PipeError, exit: LastWords },
-    #[error("the worker \"{command}\" answered the handshake with something else than its pid; check that it speaks the worker protocol")]
+    #[error(
+        "the worker \"{command}\" answered the handshake with something else than its pid; check that it speaks the worker protocol"
+    )]
     NoPid { command: String },
 }
 
@@ -136,9 +140,7 @@ impl WorkerProcess {
                 let exit = process.last_words().await;
                 Err(SpawnError::Handshake { command: launch.shown(), error, exit })
             }
-            Err(_) => {
-                Err(SpawnError::TimedOut { command: launch.shown(), limit: launch.allocate_timeout })
-            }
+            Err(_) => Err(SpawnError::TimedOut { command: launch.shown(), limit: launch.allocate_timeout }),
         }
     }
 

@@ -78,7 +78,9 @@ pub(crate) fn from_file(file: &File) -> Result<(Launch, PoolLimits), ConfigError
     };
     let mut argv = split(command).into_iter();
     let Some(program) = argv.next() else {
-        return Err(file.error_at(path, "expected the command that starts a worker, for example \"php worker.php\""));
+        return Err(
+            file.error_at(path, "expected the command that starts a worker, for example \"php worker.php\"")
+        );
     };
     let limits = limits(file, &pool)?;
     let user = server.user.as_deref().filter(|user| !user.is_empty());
@@ -124,15 +126,14 @@ fn duration(value: Option<GoDuration>) -> Option<Duration> {
 fn split(command: &[String]) -> Vec<String> {
     match command {
         [whole] => whole.split_whitespace().map(str::to_owned).collect(),
-        pieces => pieces.iter().map(|piece| piece.trim().to_owned()).filter(|piece| !piece.is_empty()).collect(),
+        pieces => {
+            pieces.iter().map(|piece| piece.trim().to_owned()).filter(|piece| !piece.is_empty()).collect()
+        }
     }
 }
 
 /// What a worker finds in its environment beside ours; later entries win.
-fn environment(
-    file: &File,
-    extra: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, ConfigError> {
+fn environment(file: &File, extra: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, ConfigError> {
     let mut environment = vec![("RR_RELAY".to_owned(), "pipes".to_owned())];
     if let Some(listen) = file.section::<String>("rpc.listen")?.filter(|listen| !listen.is_empty()) {
         environment.push(("RR_RPC".to_owned(), listen));
@@ -147,7 +148,9 @@ fn ids(file: &File, name: &str) -> Result<(u32, u32), ConfigError> {
     match User::from_name(name) {
         Ok(Some(user)) => Ok((user.uid.as_raw(), user.gid.as_raw())),
         Ok(None) => Err(file.error_at("server.user", &format!("there is no user {name:?} on this machine"))),
-        Err(error) => Err(file.error_at("server.user", &format!("cannot look up the user {name:?}: {error}"))),
+        Err(error) => {
+            Err(file.error_at("server.user", &format!("cannot look up the user {name:?}: {error}")))
+        }
     }
 }
 

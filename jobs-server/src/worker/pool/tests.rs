@@ -159,12 +159,7 @@ impl Bench {
                 user: None,
                 allocate_timeout: PATIENCE,
             },
-            limits: PoolLimits {
-                workers: 1,
-                max_jobs: 0,
-                exec_ttl: None,
-                destroy_timeout: PATIENCE,
-            },
+            limits: PoolLimits { workers: 1, max_jobs: 0, exec_ttl: None, destroy_timeout: PATIENCE },
             live: LiveProcesses::default(),
         }
     }

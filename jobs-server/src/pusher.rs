@@ -1,0 +1,79 @@
+//! Pushes many jobs with a bounded number of them unconfirmed at a time.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jobs_driver::{Driver, Job, PushError};
+use tokio::task::JoinSet;
+
+/// How far a [`Pusher`] is. Shared with whoever shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    confirmed: AtomicU64,
+    stopped: AtomicBool,
+    error: Mutex<Option<PushError>>,
+}
+
+impl Tally {
+    /// Jobs that the broker has confirmed.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::Acquire)
+    }
+
+    /// Pushes nothing more; what is on its way is waited for.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// The first push that failed, after which nothing more was pushed.
+    pub(crate) fn take_error(&self) -> Option<PushError> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn fail(&self, error: PushError) {
+        self.stop();
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// What is pushed: makes the job with a number, and hears of its confirmation.
+pub(crate) trait Jobs: Send + Sync + 'static {
+    /// The job with this number, from 0; called once for each, right before it is pushed.
+    fn job(&self, number: u64) -> Job;
+
+    /// The broker has the job with this number.
+    fn confirmed(&self, number: u64);
+}
+
+/// Pushes the jobs 0 to `total`−1, at most `in_flight` of them unconfirmed at a time. Stops at the first failure; the
+/// tally then has it. Cancelling leaves open whether the jobs on their way were stored.
+pub(crate) async fn push_all<J: Jobs>(
+    driver: &Driver,
+    jobs: Arc<J>,
+    total: u64,
+    in_flight: u64,
+    tally: &Arc<Tally>,
+) {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut lanes = JoinSet::new();
+    for _ in 0..in_flight.min(total) {
+        let (driver, jobs, next, tally) =
+            (driver.clone(), Arc::clone(&jobs), Arc::clone(&next), Arc::clone(tally));
+        lanes.spawn(async move {
+            while !tally.stopped.load(Ordering::Acquire) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= total {
+                    return;
+                }
+                match driver.push(jobs.job(number)).await {
+                    Ok(()) => {
+                        jobs.confirmed(number);
+                        tally.confirmed.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Err(error) => return tally.fail(error),
+                }
+            }
+        });
+    }
+    while lanes.join_next().await.is_some() {}
+}
