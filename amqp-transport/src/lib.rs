@@ -1,1 +1,62 @@
-//! amqp-transport
+//! AMQP 1.0 connections, sessions and links on tokio: client and listener.
+//!
+//! # From connecting to the first message
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use amqp_codec::messaging::Message;
+//! use amqp_transport::{Connection, ReceiverOptions, SenderOptions};
+//!
+//! let connection = Connection::connect("amqp://guest:guest@127.0.0.1:5672").await?;
+//! let session = connection.session().await?;
+//! let sender = session.sender(SenderOptions::new("/queues/greetings")).await?;
+//! sender.send(Message::data("hello")).await?.accepted()?;
+//!
+//! let receiver = session.receiver(ReceiverOptions::new("/queues/greetings")).await?;
+//! let delivery = receiver.recv().await?;
+//! println!("{:?}", delivery.message()?.body);
+//! delivery.accept()?;
+//! connection.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What to expect
+//!
+//! - [`Sender::send`] resolves with the peer's [`Outcome`]; a message is stored only if that is accepted.
+//!   [`Sender::deliver`] keeps many on their way.
+//! - A [`Delivery`] dropped without a verdict is released: it goes back to the peer.
+//! - Every future may be dropped at any await; each method says what that means.
+//! - Nothing grows without a bound: see [`Limits`].
+//! - A listener is built with [`ListenerOptions`]; both ends use the same handles.
+//!
+//! Below these handles is an engine without sockets, tasks or clock that enforces the rules of the specification
+//! for client and listener alike; a single task per connection carries its octets.
+
+mod connection;
+mod delivery;
+mod engine;
+mod error;
+mod listener;
+mod net;
+mod peer;
+mod receiver;
+mod runtime;
+mod sender;
+mod session;
+
+pub use connection::{ConnectError, ConnectOptions, Connection};
+pub use delivery::Delivery;
+pub use engine::credit::Credit;
+pub use engine::event::DeliveryNumber;
+pub use engine::limits::Limits;
+pub use engine::sasl::{Authenticator, Identity, Sasl, StaticCredentials};
+pub use error::{
+    ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError,
+};
+pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions};
+pub use net::address::{Address, AddressError};
+pub use net::tls::{TlsError, TlsOptions};
+pub use peer::Peer;
+pub use receiver::{Receiver, ReceiverOptions};
+pub use sender::{Confirmation, Payload, Sender, SenderOptions, TryDeliverError};
+pub use session::Session;

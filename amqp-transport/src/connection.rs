@@ -1,0 +1,357 @@
+//! Connections as users hold them: connecting, the handle, and its end.
+
+use crate::engine::sasl::Sasl;
+use crate::engine::limits::Limits;
+use crate::engine::{Engine, Side};
+use crate::error::{ConnectionError, SessionError};
+use crate::net::address::{Address, AddressError};
+use crate::net::tls::{TlsError, TlsOptions};
+use crate::peer::Peer;
+use crate::runtime::driver::drive;
+use crate::runtime::shared::Shared;
+use crate::session::Session;
+use amqp_codec::transport::Open;
+use amqp_codec::types::{Fields, Symbol, Value};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use uuid::Uuid;
+
+/// Why no connection came about.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is no address.
+    #[error("the address is no good: {0}")]
+    Address(#[from] AddressError),
+    /// The host name is not known.
+    #[error("the host {host} is not known: {why}")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        why: String,
+    },
+    /// Nothing listens there, or it cannot be reached.
+    #[error("cannot connect to {host}:{port}: {why}")]
+    Tcp {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What kind of failure it was, such as a refused connection.
+        kind: io::ErrorKind,
+        /// What the system said.
+        why: String,
+    },
+    /// TLS could not be set up on this side.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] TlsError),
+    /// The TLS handshake failed: unknown CA, wrong name, or no TLS on the other side.
+    #[error("the TLS handshake with {host}:{port} failed: {why}")]
+    Handshake {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What TLS said.
+        why: String,
+    },
+    /// It took longer than [`Limits::handshake`].
+    #[error("{host}:{port} did not answer in time")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The AMQP or SASL handshake failed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+impl ConnectError {
+    /// Whether the same attempt may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Address(_) | Self::Tls(_) => false,
+            Self::Resolve { .. } | Self::Tcp { .. } | Self::Handshake { .. } | Self::Timeout { .. } => true,
+            Self::Connection(error) => error.is_retryable(),
+        }
+    }
+}
+
+/// How to connect. Only the address is needed.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use amqp_transport::{Address, ConnectOptions, TlsOptions};
+/// let address: Address = "amqps://guest:guest@127.0.0.1:5671".parse()?;
+/// let connection = ConnectOptions::new(address)
+///     .container_id("reports")
+///     .tls(TlsOptions::new().root_ca_pem(std::fs::read("ca.pem")?))
+///     .connect()
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before connect"]
+pub struct ConnectOptions {
+    address: Address,
+    container_id: Option<String>,
+    hostname: Option<String>,
+    sasl: Option<Sasl>,
+    tls: TlsOptions,
+    limits: Limits,
+    properties: Fields,
+    desired_capabilities: Vec<Symbol>,
+}
+
+impl ConnectOptions {
+    /// Connects to this address: PLAIN if it has user and password, else ANONYMOUS.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            container_id: None,
+            hostname: None,
+            sasl: None,
+            tls: TlsOptions::default(),
+            limits: Limits::default(),
+            properties: Fields::default(),
+            desired_capabilities: Vec::new(),
+        }
+    }
+
+    /// The name of this container; a fresh UUID if not set. Some brokers allow one connection per name only.
+    pub fn container_id(mut self, id: impl Into<String>) -> Self {
+        self.container_id = Some(id.into());
+        self
+    }
+
+    /// The hostname said in open and SASL, in place of the address's host: `vhost:NAME` on RabbitMQ.
+    pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.hostname = Some(hostname.into());
+        self
+    }
+
+    /// PLAIN with these credentials, in place of the address's.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.sasl = Some(Sasl::Plain { user: user.into(), password: password.into() });
+        self
+    }
+
+    /// How to authenticate, in place of what the address suggests.
+    pub fn sasl(mut self, sasl: Sasl) -> Self {
+        self.sasl = Some(sasl);
+        self
+    }
+
+    /// How TLS is to be done; used only with `amqps`.
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Limits and time-outs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A connection property to tell the peer, such as `product`.
+    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Ok(name) = Symbol::try_from(name) {
+            self.properties.insert(name, value.into());
+        }
+        self
+    }
+
+    /// Asks for an extension.
+    pub fn desired_capability(mut self, capability: &'static str) -> Self {
+        self.desired_capabilities.push(Symbol::from_static(capability));
+        self
+    }
+
+    /// Connects: TCP, TLS for `amqps`, SASL, open.
+    ///
+    /// Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// See [`ConnectError`]. All of it together may take [`Limits::handshake`].
+    pub async fn connect(self) -> Result<Connection, ConnectError> {
+        let (host, port) = (self.address.host().to_owned(), self.address.port());
+        match tokio::time::timeout(self.limits.handshake, self.connect_within()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(ConnectError::Timeout { host, port }),
+        }
+    }
+
+    async fn connect_within(self) -> Result<Connection, ConnectError> {
+        let (host, port) = (self.address.host().to_owned(), self.address.port());
+        let tls = if self.address.is_tls() { Some(self.tls.client(&host)?) } else { None };
+        let stream = connect_tcp(&host, port).await?;
+        let Some((config, name)) = tls else {
+            self.warn_of_readable_password(&stream);
+            return self.connect_over(stream).await;
+        };
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .map_err(|error| ConnectError::Handshake { host, port, why: error.to_string() })?;
+        self.connect_over(stream).await
+    }
+
+    fn warn_of_readable_password(&self, stream: &TcpStream) {
+        let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
+        if !is_local && matches!(self.effective_sasl(), Sasl::Plain { .. }) {
+            tracing::warn!(peer = %self.address, "the password goes over the network readably: use amqps");
+        }
+    }
+
+    fn effective_sasl(&self) -> Sasl {
+        match (&self.sasl, self.address.username(), self.address.password()) {
+            (Some(sasl), _, _) => sasl.clone(),
+            (None, Some(user), Some(password)) => {
+                Sasl::Plain { user: user.to_owned(), password: password.to_owned() }
+            }
+            _ => Sasl::Anonymous,
+        }
+    }
+
+    /// The same over a stream of one's own, which is trusted to be what the address promises.
+    ///
+    /// # Errors
+    /// [`ConnectError::Connection`] if the handshake fails.
+    pub async fn connect_over<T>(self, stream: T) -> Result<Connection, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let container_id = self.container_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+        let mut open = Open::new(container_id);
+        open.hostname = Some(self.hostname.clone().unwrap_or_else(|| self.address.host().to_owned()).into());
+        open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
+        open.desired_capabilities.clone_from(&self.desired_capabilities);
+        let engine = Engine::new(Side::Client(self.effective_sasl()), open, self.limits.clone(), Instant::now());
+        let handle = ConnectionHandle::start(engine, stream);
+        let peer = handle
+            .shared
+            .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
+                (Some(error), _) => Some(Err(error.clone())),
+                (None, Some(peer)) => Some(Ok(Arc::clone(peer))),
+                (None, None) => None,
+            })
+            .await?;
+        tracing::debug!(container = %peer.container_id, "connection opened");
+        Ok(Connection { handle, peer })
+    }
+}
+
+async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| ConnectError::Resolve { host: host.to_owned(), why: error.to_string() })?
+        .collect();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Frames are joined here already; holding the last one back would only delay it.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY could not be set");
+                }
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(ConnectError::Tcp { host: host.to_owned(), port, kind: failure.kind(), why: failure.to_string() })
+}
+
+/// Keeps the connection open; the last one closes it.
+#[derive(Debug)]
+pub(crate) struct ConnectionHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl ConnectionHandle {
+    /// Starts the I/O task.
+    pub(crate) fn start<T>(engine: Engine, stream: T) -> Arc<Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = Shared::new(engine);
+        tokio::spawn(drive(Arc::clone(&shared), stream));
+        Arc::new(Self { shared })
+    }
+}
+
+impl Drop for ConnectionHandle {
+    fn drop(&mut self) {
+        self.shared.act(|state| state.engine.close(None, Instant::now()));
+    }
+}
+
+/// A connection to a peer. Clones are the same connection; it is closed when the last clone, session and link is
+/// dropped, or by [`Connection::close`].
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub(crate) handle: Arc<ConnectionHandle>,
+    pub(crate) peer: Arc<Peer>,
+}
+
+impl Connection {
+    /// Connects with default options.
+    ///
+    /// # Errors
+    /// See [`ConnectOptions::connect`].
+    pub async fn connect(address: &str) -> Result<Self, ConnectError> {
+        ConnectOptions::new(address.parse()?).connect().await
+    }
+
+    /// What the peer said of itself.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Begins a session (§2.5). Dropping the future ends it again.
+    ///
+    /// # Errors
+    /// [`SessionError::TooMany`] if all that the peer allows are in use, or why the connection ended.
+    pub async fn session(&self) -> Result<Session, SessionError> {
+        Session::begin(self).await
+    }
+
+    /// Closes the connection in an orderly way and waits until the peer has answered, at most [`Limits::close`].
+    /// What was handed over before is sent first. Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// Why the connection had ended before, unless it was closed here.
+    pub async fn close(&self) -> Result<(), ConnectionError> {
+        let shared = &self.handle.shared;
+        shared.act(|state| state.engine.close(None, Instant::now()));
+        let end = shared
+            .wait(&shared.changed, |state| state.engine.is_ended().then(|| state.engine.end().cloned()).flatten())
+            .await;
+        match end {
+            ConnectionError::ClosedLocally => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Waits until the connection ends, and tells why.
+    pub async fn closed(&self) -> ConnectionError {
+        let shared = &self.handle.shared;
+        shared.wait(&shared.changed, |state| state.engine.end().cloned()).await
+    }
+
+    /// Whether the connection has ended or is ending.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.handle.shared.look(|state| state.engine.end().is_some())
+    }
+}

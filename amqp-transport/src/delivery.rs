@@ -1,0 +1,131 @@
+//! Messages received, and the verdicts on them.
+
+use crate::engine::Incoming;
+use crate::error::{Outcome, SettleError};
+use crate::session::LinkHandle;
+use amqp_codec::messaging::{Message, MessageSections, Modified};
+use amqp_codec::transport::ErrorInfo;
+use amqp_codec::{Decode, DecodeError};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A message received. Settle it with one of its methods; dropped without a verdict, it is released.
+///
+/// The verdict is queued, not awaited: neighbours with the same verdict leave together.
+#[derive(Debug)]
+#[must_use = "a delivery that is dropped goes back to the peer"]
+pub struct Delivery {
+    link: Arc<LinkHandle>,
+    incoming: Incoming,
+    is_settled: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(link: &Arc<LinkHandle>, incoming: Incoming) -> Self {
+        Self { link: Arc::clone(link), is_settled: incoming.settled, incoming }
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub const fn payload(&self) -> &Bytes {
+        &self.incoming.payload
+    }
+
+    /// The whole message, decoded.
+    ///
+    /// # Errors
+    /// What is wrong with the encoding; the delivery is best rejected then.
+    pub fn message(&self) -> Result<Message, DecodeError> {
+        Message::from_bytes(self.incoming.payload.clone())
+    }
+
+    /// The message's sections, found but not decoded.
+    ///
+    /// # Errors
+    /// What is wrong with the encoding; the delivery is best rejected then.
+    pub fn sections(&self) -> Result<MessageSections, DecodeError> {
+        MessageSections::parse(self.incoming.payload.clone())
+    }
+
+    /// The sender's tag: unique among its unsettled deliveries on this link, at most 32 octets.
+    #[must_use]
+    pub const fn delivery_tag(&self) -> &Bytes {
+        &self.incoming.tag
+    }
+
+    /// The message-format; 0 is the standard's.
+    #[must_use]
+    pub const fn message_format(&self) -> u32 {
+        self.incoming.message_format
+    }
+
+    /// Whether it came settled: then no verdict is wanted.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.incoming.settled
+    }
+
+    /// Whether it is no longer this side's to settle: the peer took it back, or the link ended.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        let (key, id) = (self.link.key, self.incoming.id);
+        !self.is_settled && !self.link.shared().look(|state| state.engine.is_unsettled(key, id))
+    }
+
+    /// Takes the message over.
+    ///
+    /// # Errors
+    /// As [`Delivery::settle`].
+    pub fn accept(self) -> Result<(), SettleError> {
+        self.settle(Outcome::Accepted)
+    }
+
+    /// Refuses the message as invalid: brokers dead-letter it or throw it away.
+    ///
+    /// # Errors
+    /// As [`Delivery::settle`].
+    pub fn reject(self, error: Option<ErrorInfo>) -> Result<(), SettleError> {
+        self.settle(Outcome::Rejected(error))
+    }
+
+    /// Gives the message back unchanged.
+    ///
+    /// # Errors
+    /// As [`Delivery::settle`].
+    pub fn release(self) -> Result<(), SettleError> {
+        self.settle(Outcome::Released)
+    }
+
+    /// Gives the message back changed: as failed, as undeliverable here, with annotations.
+    ///
+    /// # Errors
+    /// As [`Delivery::settle`].
+    pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
+        self.settle(Outcome::Modified(modified))
+    }
+
+    /// Gives a verdict.
+    ///
+    /// # Errors
+    /// [`SettleError`] if the peer has taken the message back or the link ended: then it will come again, to this
+    /// consumer or another.
+    pub fn settle(mut self, outcome: Outcome) -> Result<(), SettleError> {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return Ok(());
+        }
+        self.give(outcome)
+    }
+
+    fn give(&self, outcome: Outcome) -> Result<(), SettleError> {
+        self.link.shared().act(|state| state.engine.settle(self.link.key, self.incoming.id, outcome))
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            // If the link is gone the peer has it back already.
+            let _ = self.give(Outcome::Released);
+        }
+    }
+}

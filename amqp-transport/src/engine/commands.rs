@@ -1,0 +1,378 @@
+//! What a user of the engine may ask for: sessions, links, deliveries, verdicts.
+
+use super::credit::Credit;
+use super::event::{DeliveryNumber, Token};
+use super::link::receiver::{Incoming, ReceiverLink};
+use super::link::sender::{Outgoing, SenderLink};
+use super::link::{Kind, Link, LinkState};
+use super::session::SessionState;
+use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
+use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
+use amqp_codec::ByteString;
+use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
+use amqp_codec::types::{Fields, Symbol};
+use bytes::Bytes;
+
+/// How a new link is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkOptions {
+    pub(crate) name: ByteString,
+    pub(crate) role: Role,
+    pub(crate) termini: Termini,
+    pub(crate) snd_settle_mode: SenderSettleMode,
+    pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    pub(crate) credit: Credit,
+    pub(crate) properties: Option<Fields>,
+    pub(crate) desired_capabilities: Vec<Symbol>,
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub(crate) struct OutgoingDelivery {
+    pub(crate) payload: Bytes,
+    pub(crate) message_format: u32,
+    pub(crate) settled: bool,
+    pub(crate) token: Token,
+    pub(crate) tag: Option<Bytes>,
+}
+
+/// Where a link stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum LinkStatus {
+    /// The peer has not answered yet.
+    Pending,
+    Attached,
+    /// Over; the handles may still be busy.
+    Ended(LinkError),
+}
+
+impl Engine {
+    // ---- sessions -----------------------------------------------------------------------------------------
+
+    /// Begins a session.
+    pub(crate) fn begin(&mut self) -> Result<SessionKey, SessionError> {
+        if let Some(end) = self.end() {
+            return Err(end.clone().into());
+        }
+        if self.peer().is_none() {
+            return Err(ConnectionError::Lost("it is not open yet".into()).into());
+        }
+        let Some(key) = self.new_session() else {
+            return Err(SessionError::TooMany(u32::from(self.max_channel()) + 1));
+        };
+        if let Some(session) = self.sessions.get(key.0) {
+            session.send_begin(&mut self.io);
+        }
+        Ok(key)
+    }
+
+    /// Whether the session is begun; false while the peer has not answered.
+    pub(crate) fn check_session(&self, key: SessionKey) -> Result<bool, SessionError> {
+        let Some(session) = self.sessions.get(key.0) else { return Err(SessionError::EndedLocally) };
+        session.check()?;
+        Ok(session.state == SessionState::Mapped)
+    }
+
+    /// Whether both ends of the session were exchanged.
+    pub(crate) fn is_session_unmapped(&self, key: SessionKey) -> bool {
+        self.sessions.get(key.0).is_none_or(|session| session.state == SessionState::Unmapped)
+    }
+
+    /// Ends a session and everything on it.
+    pub(crate) fn end_session(&mut self, key: SessionKey, error: Option<ErrorInfo>) {
+        self.end_session_with(key, SessionError::EndedLocally, error);
+    }
+
+    pub(super) fn end_session_with(&mut self, key: SessionKey, reason: SessionError, error: Option<ErrorInfo>) {
+        self.flush_sessions();
+        let Some(session) = self.sessions.get_mut(key.0) else { return };
+        if !matches!(session.state, SessionState::BeginSent | SessionState::Mapped) {
+            return;
+        }
+        session.send_end(error, &mut self.io);
+        session.state = SessionState::EndSent;
+        session.finish(reason, &mut self.links, &mut self.io);
+        self.remove_forgotten_links();
+    }
+
+    /// Nobody holds the session any more: it is ended, and its place becomes free.
+    pub(crate) fn forget_session(&mut self, key: SessionKey) {
+        self.end_session(key, None);
+        let Some(session) = self.sessions.get_mut(key.0) else { return };
+        session.is_forgotten = true;
+        if session.state == SessionState::Unmapped {
+            self.sessions.try_remove(key.0);
+        }
+    }
+
+    // ---- links --------------------------------------------------------------------------------------------
+
+    /// Attaches a link.
+    pub(crate) fn attach(&mut self, key: SessionKey, options: LinkOptions) -> Result<LinkKey, LinkError> {
+        let Some(session) = self.sessions.get_mut(key.0) else {
+            return Err(SessionError::EndedLocally.into());
+        };
+        session.check()?;
+        let max_message_size = self.io.limits.max_message_size;
+        let kind = match options.role {
+            Role::Sender => Kind::Sender(SenderLink::new(options.snd_settle_mode, true)),
+            Role::Receiver => {
+                Kind::Receiver(ReceiverLink::new(options.credit, options.rcv_settle_mode, max_message_size))
+            }
+        };
+        let mut link = Link::new(key, options.name.clone(), LinkState::AttachSent, kind);
+        let mut attach = Attach::new(options.name, 0, options.role);
+        attach.snd_settle_mode = options.snd_settle_mode;
+        attach.rcv_settle_mode = options.rcv_settle_mode;
+        attach.source = options.termini.source;
+        attach.target = options.termini.target;
+        attach.properties = options.properties;
+        attach.desired_capabilities = options.desired_capabilities;
+        match options.role {
+            Role::Sender => attach.initial_delivery_count = Some(0),
+            Role::Receiver => attach.max_message_size = Some(max_message_size).filter(|size| *size > 0),
+        }
+        let link_key = LinkKey(self.links.vacant_key());
+        if !session.attach(link_key, &mut link, attach, &mut self.io) {
+            return Err(LinkError::TooMany(session.max_links()));
+        }
+        self.links.insert(link);
+        Ok(link_key)
+    }
+
+    /// Accepts a link that the peer asked for, with the termini and the credit that are really in force.
+    pub(crate) fn accept(&mut self, key: LinkKey, termini: Termini, credit: Credit) -> Result<(), LinkError> {
+        let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
+        link.check()?;
+        let Some(remote) = link.remote_attach.as_deref() else { return Err(LinkError::DetachedLocally) };
+        let max_message_size = self.io.limits.max_message_size;
+        let mut attach = Attach::new(link.name.clone(), 0, link.role());
+        attach.snd_settle_mode = remote.snd_settle_mode;
+        attach.rcv_settle_mode = remote.rcv_settle_mode;
+        attach.source = termini.source.or_else(|| remote.source.clone());
+        attach.target = termini.target.or_else(|| remote.target.clone());
+        match &mut link.kind {
+            Kind::Sender(sender) => {
+                sender.settle_mode = remote.snd_settle_mode;
+                attach.initial_delivery_count = Some(0);
+            }
+            Kind::Receiver(receiver) => {
+                let mut fresh = ReceiverLink::new(credit, remote.rcv_settle_mode, max_message_size);
+                fresh.on_attach(remote);
+                *receiver = fresh;
+                attach.max_message_size = Some(max_message_size).filter(|size| *size > 0);
+            }
+        }
+        let session_key = link.session;
+        let Some(session) = self.sessions.get_mut(session_key.0) else {
+            return Err(SessionError::EndedLocally.into());
+        };
+        if session.attach(key, link, attach, &mut self.io) {
+            self.io.signal(key, link);
+            Ok(())
+        } else {
+            let limit = session.max_links();
+            link.end = Some(LinkError::TooMany(limit));
+            Err(LinkError::TooMany(limit))
+        }
+    }
+
+    /// Refuses a link that the peer asked for: an attach without our terminus, then a detach with the reason.
+    pub(crate) fn refuse(&mut self, key: LinkKey, error: ErrorInfo) {
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        if link.state != LinkState::Requested {
+            return;
+        }
+        let attach = refusal(link);
+        link.end = Some(LinkError::DetachedLocally);
+        let Some(session) = self.sessions.get_mut(link.session.0) else { return };
+        if session.attach(key, link, attach, &mut self.io) {
+            session.detach(key, link, true, Some(error), &mut self.io);
+        }
+    }
+
+    /// Detaches a link; `closed` tells the peer to forget its terminus too.
+    pub(crate) fn detach(&mut self, key: LinkKey, closed: bool, error: Option<ErrorInfo>) {
+        self.detach_with(key, LinkError::DetachedLocally, error, closed);
+    }
+
+    pub(super) fn detach_with(
+        &mut self,
+        key: LinkKey,
+        reason: LinkError,
+        error: Option<ErrorInfo>,
+        closed: bool,
+    ) {
+        self.flush_sessions();
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        if !matches!(link.state, LinkState::Attached | LinkState::AttachSent) {
+            return;
+        }
+        link.end = Some(reason);
+        if let Some(session) = self.sessions.get_mut(link.session.0) {
+            session.detach(key, link, closed, error, &mut self.io);
+        }
+    }
+
+    /// Nobody holds the link any more: it is closed, and its place becomes free.
+    pub(crate) fn forget_link(&mut self, key: LinkKey) {
+        self.detach(key, true, None);
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        link.is_forgotten = true;
+        if link.state == LinkState::Detached {
+            self.links.try_remove(key.0);
+        }
+    }
+
+    /// Where the link stands.
+    pub(crate) fn link_status(&self, key: LinkKey) -> LinkStatus {
+        match self.links.get(key.0) {
+            None => LinkStatus::Ended(LinkError::DetachedLocally),
+            Some(Link { end: Some(end), .. }) => LinkStatus::Ended(end.clone()),
+            Some(Link { state: LinkState::Attached, .. }) => LinkStatus::Attached,
+            Some(_) => LinkStatus::Pending,
+        }
+    }
+
+    /// Whether the peer has answered our detach, or has detached itself.
+    pub(crate) fn is_link_detached(&self, key: LinkKey) -> bool {
+        self.links.get(key.0).is_none_or(|link| link.state == LinkState::Detached)
+    }
+
+    /// The peer's attach.
+    pub(crate) fn remote_attach(&self, key: LinkKey) -> Option<&Attach> {
+        self.links.get(key.0)?.remote_attach.as_deref()
+    }
+
+    fn usable(&mut self, key: LinkKey) -> Result<&mut Link, LinkError> {
+        let link = self.links.get_mut(key.0).ok_or(LinkError::DetachedLocally)?;
+        link.check()?;
+        Ok(link)
+    }
+
+    // ---- sending ------------------------------------------------------------------------------------------
+
+    /// How many messages may be sent on the link now.
+    pub(crate) fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
+        let has_room = self.io.has_room();
+        let link = self.usable(key)?;
+        let attached = link.state == LinkState::Attached;
+        Ok(link.sender().map_or(0, |sender| if attached && has_room { sender.room() } else { 0 }))
+    }
+
+    /// Whether the peer asked to have its credit used up.
+    pub(crate) fn is_draining(&mut self, key: LinkKey) -> bool {
+        self.usable(key)
+            .ok()
+            .and_then(Link::sender)
+            .is_some_and(|sender| sender.credit.is_draining() && sender.credit.link_credit() > 0)
+    }
+
+    /// Sends a message. Call only while there is credit; it leaves as the session window allows.
+    pub(crate) fn send(&mut self, key: LinkKey, delivery: OutgoingDelivery) -> Result<DeliveryNumber, SendError> {
+        let link = self.usable(key).map_err(SendError::NotSent)?;
+        let session_key = link.session;
+        let Some(sender) = link.sender() else { return Err(SendError::NotSent(LinkError::DetachedLocally)) };
+        let size = u64::try_from(delivery.payload.len()).unwrap_or(u64::MAX);
+        if sender.max_message_size > 0 && size > sender.max_message_size {
+            return Err(SendError::TooLarge { size, limit: sender.max_message_size });
+        }
+        let number = sender.push(Outgoing {
+            payload: delivery.payload,
+            message_format: delivery.message_format,
+            settled: delivery.settled,
+            token: delivery.token,
+            number: DeliveryNumber(0),
+            tag: delivery.tag,
+            id: None,
+        });
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0)) {
+            session.make_ready(key, link, &mut self.io);
+        }
+        Ok(number)
+    }
+
+    /// The sender has nothing more to send: unused credit goes back if the peer drains.
+    pub(crate) fn drained(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        let Some(session) = self.sessions.get_mut(link.session.0) else { return };
+        session.drained(key, link, &mut self.io);
+    }
+
+    // ---- receiving ----------------------------------------------------------------------------------------
+
+    /// Takes the next delivery. `Ok(None)` if there is none now.
+    pub(crate) fn take(&mut self, key: LinkKey) -> Result<Option<Incoming>, LinkError> {
+        let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
+        let Some(delivery) = link.receiver().and_then(|receiver| receiver.inbox.pop_front()) else {
+            return link.check().map(|()| None);
+        };
+        if delivery.settled
+            && let Some(session) = self.sessions.get_mut(link.session.0)
+        {
+            session.delivery_done(key, link, &mut self.io);
+        }
+        Ok(Some(delivery))
+    }
+
+    /// How many deliveries wait to be taken.
+    pub(crate) fn queued(&mut self, key: LinkKey) -> usize {
+        self.links.get_mut(key.0).and_then(Link::receiver).map_or(0, |receiver| receiver.inbox.len())
+    }
+
+    /// Settles a delivery with an outcome.
+    pub(crate) fn settle(&mut self, key: LinkKey, id: Serial, outcome: Outcome) -> Result<(), SettleError> {
+        let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally.into()) };
+        link.check()?;
+        let Some(session) = self.sessions.get_mut(link.session.0) else {
+            return Err(LinkError::Session(SessionError::EndedLocally).into());
+        };
+        if session.settle(key, link, id, outcome, &mut self.io) { Ok(()) } else { Err(SettleError::Revoked) }
+    }
+
+    /// Whether a delivery is still this side's to settle.
+    pub(crate) fn is_unsettled(&self, key: LinkKey, id: Serial) -> bool {
+        self.links.get(key.0).is_some_and(|link| {
+            link.end.is_none()
+                && self.sessions.get(link.session.0).is_some_and(|session| session.is_unsettled(id))
+        })
+    }
+
+    /// Changes what may arrive, then tells the peer.
+    fn change_credit(&mut self, key: LinkKey, change: impl FnOnce(&mut ReceiverLink)) -> Result<(), LinkError> {
+        let link = self.usable(key)?;
+        if let Some(receiver) = link.receiver() {
+            change(receiver);
+        }
+        let session_key = link.session;
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0)) {
+            session.want_flow(key, link, &mut self.io);
+        }
+        Ok(())
+    }
+
+    /// Grants this much in all ([`Credit::Manual`]).
+    pub(crate) fn set_credit(&mut self, key: LinkKey, credit: u32) -> Result<(), LinkError> {
+        self.change_credit(key, |receiver| receiver.credit.set(credit))
+    }
+
+    /// Takes all credit back; what is under way still arrives.
+    pub(crate) fn pause(&mut self, key: LinkKey) -> Result<(), LinkError> {
+        self.change_credit(key, |receiver| receiver.credit.pause())
+    }
+
+    /// Grants credit again as before the pause.
+    pub(crate) fn resume(&mut self, key: LinkKey) -> Result<(), LinkError> {
+        self.change_credit(key, |receiver| receiver.credit.resume())
+    }
+
+    /// Asks the peer to use up the credit or give it back.
+    pub(crate) fn drain(&mut self, key: LinkKey) -> Result<(), LinkError> {
+        self.change_credit(key, |receiver| receiver.credit.start_drain())
+    }
+
+    /// Whether a drain is still going on.
+    pub(crate) fn is_drain_pending(&mut self, key: LinkKey) -> Result<bool, LinkError> {
+        Ok(self.usable(key)?.receiver().is_some_and(|receiver| receiver.credit.is_draining()))
+    }
+}

@@ -1,0 +1,767 @@
+//! Connections (§2.4): protocol headers, the SASL layer, open and close, channels.
+
+use super::event::Event;
+use super::idle::Idle;
+use super::limits::{Limits, MIN_MAX_FRAME_SIZE};
+use super::link::Link;
+use super::link::sender::SenderLink;
+use super::link::{Kind, LinkState, receiver::ReceiverLink};
+use super::outbox::Outbox;
+use super::sasl::{Authenticator, Identity, Sasl, verify};
+use super::session::{Session, SessionState};
+use super::{Fault, Io, LinkKey, Links, SessionKey, index};
+use crate::error::{ConnectionError, SessionError};
+use crate::peer::Peer;
+use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
+use amqp_codec::security::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
+use amqp_codec::transport::{Attach, Begin, Close, ErrorInfo, Open, Performative, Role, SenderSettleMode, conditions};
+use amqp_codec::types::Symbol;
+use bytes::{Buf, Bytes, BytesMut};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Largest frame sent before the peer's open tells what it takes (§2.4.1).
+const FRAME_BEFORE_OPEN: usize = 512;
+
+/// Which end of the connection this is.
+#[derive(Clone)]
+pub(crate) enum Side {
+    /// The one that connected.
+    Client(Sasl),
+    /// The one that was connected to.
+    Listener(Arc<dyn Authenticator>),
+}
+
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(sasl) => f.debug_tuple("Client").field(sasl).finish(),
+            Self::Listener(_) => f.write_str("Listener"),
+        }
+    }
+}
+
+/// What is awaited from the peer, in the order of a connection's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Listener: any protocol header.
+    FirstHeader,
+    /// Client: the SASL header.
+    SaslHeader,
+    /// Client: sasl-mechanisms.
+    SaslMechanisms,
+    /// Listener: sasl-init.
+    SaslInit,
+    /// Client: sasl-outcome.
+    SaslOutcome,
+    /// The AMQP header.
+    AmqpHeader,
+    /// The peer's open.
+    Open,
+    /// Any frame.
+    Opened,
+    /// The peer's close, after ours; everything else is ignored.
+    Close,
+    /// Nothing: the connection is over.
+    Ended,
+}
+
+/// One end of one connection. See the module's documentation for how to drive it.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    side: Side,
+    phase: Phase,
+    open: Open,
+    pub(crate) io: Io,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) links: Links,
+    /// Sessions by the channel on which the peer sends.
+    channels: Vec<Option<SessionKey>>,
+    /// Sessions by the channel on which this side sends.
+    local_channels: Vec<Option<SessionKey>>,
+    peer: Option<Arc<Peer>>,
+    identity: Identity,
+    mechanisms: Vec<Symbol>,
+    sasl_frames: u32,
+    idle: Idle,
+    /// Until when the handshake, or the answer to a close, may take.
+    patience: Option<Instant>,
+    end: Option<ConnectionError>,
+}
+
+impl Engine {
+    /// Starts one end of a connection. `open` is sent when its turn comes; its limits are filled in from `limits`.
+    pub(crate) fn new(side: Side, mut open: Open, limits: Limits, now: Instant) -> Self {
+        open.max_frame_size = limits.max_frame_size.max(MIN_MAX_FRAME_SIZE);
+        open.channel_max = limits.channel_max;
+        let announced = u32::try_from(limits.idle_time_out.as_millis()).unwrap_or(u32::MAX);
+        open.idle_time_out = (announced > 0).then_some(announced);
+        let mut engine = Self {
+            phase: Phase::FirstHeader,
+            open,
+            sessions: Slab::new(),
+            links: Slab::new(),
+            channels: Vec::new(),
+            local_channels: Vec::new(),
+            peer: None,
+            identity: Identity::Anonymous,
+            mechanisms: Vec::new(),
+            sasl_frames: 0,
+            idle: Idle::new(now, limits.idle_time_out),
+            patience: Some(now + limits.handshake),
+            end: None,
+            io: Io {
+                outbox: Outbox::default(),
+                events: VecDeque::new(),
+                dirty: Vec::new(),
+                max_frame_size: FRAME_BEFORE_OPEN,
+                partial_bytes: 0,
+                limits,
+            },
+            side,
+        };
+        match &engine.side {
+            Side::Client(Sasl::None) => engine.send_amqp_header_and_open(),
+            Side::Client(_) => {
+                engine.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+                engine.phase = Phase::SaslHeader;
+            }
+            Side::Listener(_) => {}
+        }
+        engine
+    }
+
+    fn send_amqp_header_and_open(&mut self) {
+        self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+        self.io.send(0, Performative::Open(Box::new(self.open.clone())));
+        self.phase = Phase::AmqpHeader;
+    }
+
+    // ---- feed ---------------------------------------------------------------------------------------------
+
+    /// Takes octets from the peer; what is not yet whole stays in `input`.
+    pub(crate) fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
+        self.idle.on_received(now);
+        while self.phase != Phase::Ended {
+            let taken = match self.phase {
+                Phase::FirstHeader | Phase::SaslHeader | Phase::AmqpHeader => self.take_header(input, now),
+                _ => self.take_frame(input, now),
+            };
+            match taken {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.fail(error, now),
+            }
+        }
+        input.clear();
+    }
+
+    fn take_header(&mut self, input: &mut BytesMut, now: Instant) -> Result<bool, ErrorInfo> {
+        let known = input.len().min(4);
+        if input.get(..known) != b"AMQP".get(..known) {
+            self.reject_header(input);
+            return Ok(true);
+        }
+        let Some(octets) = input.get(..ProtocolHeader::LEN) else { return Ok(false) };
+        match (ProtocolHeader::decode(octets), self.phase) {
+            (Ok(ProtocolHeader::SASL), Phase::FirstHeader) => {
+                if let Side::Listener(authenticator) = &self.side {
+                    self.mechanisms = authenticator.mechanisms();
+                }
+                self.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+                let mechanisms = SaslMechanisms { sasl_server_mechanisms: self.mechanisms.clone() };
+                self.io.outbox.sasl(&SaslFrame::Mechanisms(mechanisms));
+                self.phase = Phase::SaslInit;
+            }
+            (Ok(ProtocolHeader::AMQP), Phase::FirstHeader) if self.admits_without_sasl() => {
+                self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+                self.phase = Phase::Open;
+            }
+            (Ok(ProtocolHeader::SASL), Phase::SaslHeader) => self.phase = Phase::SaslMechanisms,
+            (Ok(ProtocolHeader::AMQP), Phase::AmqpHeader) => {
+                // A listener answers header with header; a client's went out before.
+                if matches!(self.side, Side::Listener(_)) {
+                    self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+                }
+                self.phase = Phase::Open;
+            }
+            _ => {
+                self.reject_header(input);
+                return Ok(true);
+            }
+        }
+        input.advance(ProtocolHeader::LEN);
+        self.idle.on_received(now);
+        Ok(true)
+    }
+
+    fn admits_without_sasl(&self) -> bool {
+        matches!(&self.side, Side::Listener(authenticator) if authenticator.anonymous())
+    }
+
+    /// An unexpected header (§2.2): a listener answers with one that would have worked, both give up.
+    fn reject_header(&mut self, input: &mut BytesMut) {
+        let shown: String =
+            input.iter().take(8).map(|octet| std::ascii::escape_default(*octet).to_string()).collect();
+        if matches!(self.side, Side::Listener(_)) {
+            self.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+        }
+        let hint = match input.get(..8) {
+            Some([b'A', b'M', b'Q', b'P', 0, 0, 9, 1]) => {
+                ": that is AMQP 0-9-1 (on RabbitMQ 3.x the plugin rabbitmq_amqp1_0 has to be enabled)"
+            }
+            Some([b'A', b'M', b'Q', b'P', 3, ..]) => ": it demands SASL",
+            Some([b'A', b'M', b'Q', b'P', 2, ..]) => ": it demands TLS",
+            Some([0x15, ..]) => ": that looks like TLS (amqps)",
+            _ => "",
+        };
+        input.clear();
+        self.finish(ConnectionError::Header(format!("it answered \"{shown}\"{hint}")));
+    }
+
+    fn take_frame(&mut self, input: &mut BytesMut, now: Instant) -> Result<bool, ErrorInfo> {
+        let Some(octets) = input.get(..FrameHeader::LEN) else { return Ok(false) };
+        let header = FrameHeader::decode(octets)
+            .map_err(|error| ErrorInfo::new(conditions::FRAMING_ERROR, error.to_string()))?;
+        let is_sasl_phase = matches!(self.phase, Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome);
+        let limit = match self.phase {
+            Phase::Opened | Phase::Close => self.open.max_frame_size,
+            // Our own open tells the peer what we take; before it, peers keep to much less.
+            _ => self.io.limits.max_sasl_frame_size.max(MIN_MAX_FRAME_SIZE),
+        };
+        if header.size > limit {
+            return Err(ErrorInfo::new(
+                conditions::FRAMING_ERROR,
+                format!("a frame of {} octets came, at most {limit} are accepted", header.size),
+            ));
+        }
+        if (header.frame_type == FrameType::Sasl) != is_sasl_phase {
+            return Err(ErrorInfo::new(
+                conditions::FRAMING_ERROR,
+                format!("a frame of type {:?} came out of place", header.frame_type),
+            ));
+        }
+        let size = index(header.size);
+        if input.len() < size {
+            input.reserve(size - input.len());
+            return Ok(false);
+        }
+        let mut body = input.split_to(size).freeze();
+        body.advance(usize::from(header.doff) * 4);
+        if is_sasl_phase {
+            self.on_sasl_frame(body, now);
+        } else if !body.is_empty() {
+            let (performative, payload) =
+                frame::decode_amqp_body(body).map_err(|error| self.decode_fault(&error))?;
+            tracing::trace!(
+                target: "amqp::frames", channel = header.channel, ?performative, payload = payload.len(), "received"
+            );
+            self.on_frame(header.channel, performative, payload, now)?;
+        } else if self.phase == Phase::Open {
+            return Err(ErrorInfo::new(conditions::NOT_ALLOWED, "an empty frame came before open"));
+        }
+        Ok(true)
+    }
+
+    fn decode_fault(&self, error: &amqp_codec::DecodeError) -> ErrorInfo {
+        ErrorInfo::new(conditions::DECODE_ERROR, error.to_string())
+    }
+
+    // ---- SASL (§5.3) --------------------------------------------------------------------------------------
+
+    fn on_sasl_frame(&mut self, body: Bytes, now: Instant) {
+        self.sasl_frames += 1;
+        let frame = if self.sasl_frames > self.io.limits.max_sasl_frames {
+            None
+        } else {
+            frame::decode_sasl_body(body).ok()
+        };
+        match (frame, self.phase) {
+            (Some(SaslFrame::Mechanisms(mechanisms)), Phase::SaslMechanisms) => self.on_mechanisms(mechanisms),
+            (Some(SaslFrame::Outcome(outcome)), Phase::SaslOutcome) => self.on_sasl_outcome(&outcome),
+            (Some(SaslFrame::Challenge(_)), Phase::SaslOutcome) => {
+                // None of the mechanisms spoken here takes part in an exchange; an empty answer is always legal.
+                self.io.outbox.sasl(&SaslFrame::Response(amqp_codec::security::SaslResponse::new(Bytes::new())));
+            }
+            (Some(SaslFrame::Init(init)), Phase::SaslInit) => {
+                let Side::Listener(authenticator) = &self.side else { return };
+                let verdict = if self.mechanisms.contains(&init.mechanism) {
+                    verify(authenticator.as_ref(), &init)
+                } else {
+                    Err(SaslCode::Auth)
+                };
+                let code = verdict.as_ref().map_or_else(|code| *code, |_| SaslCode::Ok);
+                self.io.outbox.sasl(&SaslFrame::Outcome(SaslOutcome::new(code)));
+                match verdict {
+                    Ok(identity) => {
+                        self.identity = identity;
+                        self.phase = Phase::AmqpHeader;
+                    }
+                    Err(code) => self.sasl_failed(Some(code)),
+                }
+            }
+            // §5.3.2: anything else is fatal, and there is no AMQP close to say so.
+            _ => {
+                if matches!(self.side, Side::Listener(_)) {
+                    self.io.outbox.sasl(&SaslFrame::Outcome(SaslOutcome::new(SaslCode::Sys)));
+                }
+                let info = ErrorInfo::new(conditions::DECODE_ERROR, "a SASL frame that is malformed or out of place");
+                self.finish(ConnectionError::Violation(info));
+            }
+        }
+        self.idle.on_received(now);
+    }
+
+    fn on_mechanisms(&mut self, mechanisms: SaslMechanisms) {
+        self.mechanisms = mechanisms.sasl_server_mechanisms;
+        let Side::Client(sasl) = &self.side else { return };
+        match sasl.init(&self.mechanisms, self.open.hostname.as_deref()) {
+            Some(init) => {
+                self.io.outbox.sasl(&SaslFrame::Init(init));
+                self.phase = Phase::SaslOutcome;
+            }
+            None => self.sasl_failed(None),
+        }
+    }
+
+    fn on_sasl_outcome(&mut self, outcome: &SaslOutcome) {
+        if outcome.code == SaslCode::Ok {
+            self.send_amqp_header_and_open();
+        } else {
+            self.sasl_failed(Some(outcome.code));
+        }
+    }
+
+    fn sasl_failed(&mut self, code: Option<SaslCode>) {
+        let offered = self.mechanisms.clone();
+        self.finish(ConnectionError::Sasl { code, offered });
+    }
+
+    // ---- frames -------------------------------------------------------------------------------------------
+
+    fn on_frame(
+        &mut self,
+        channel: u16,
+        performative: Performative,
+        payload: Bytes,
+        now: Instant,
+    ) -> Result<(), ErrorInfo> {
+        match (self.phase, performative) {
+            (Phase::Open, Performative::Open(open)) => self.on_open(channel, &open, now),
+            // Illegal before an open, but some peers refuse that way.
+            (_, Performative::Close(close)) => {
+                self.on_close(close);
+                Ok(())
+            }
+            (Phase::Close, _) => Ok(()),
+            (Phase::Open, other) => Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                format!("the first frame must be open, it is {}", other.name()),
+            )),
+            (_, Performative::Open(_)) => Err(ErrorInfo::new(conditions::NOT_ALLOWED, "a second open came")),
+            (_, Performative::Begin(begin)) => self.on_begin(channel, &begin),
+            (_, other) => self.on_session_frame(channel, other, payload),
+        }
+    }
+
+    fn on_open(&mut self, channel: u16, open: &Open, now: Instant) -> Result<(), ErrorInfo> {
+        // The open is answered even if it is refused: a close without an open is not legal (§2.4.6).
+        if matches!(self.side, Side::Listener(_)) {
+            self.io.send(0, Performative::Open(Box::new(self.open.clone())));
+        }
+        self.phase = Phase::Opened;
+        self.patience = None;
+        self.idle.on_open(open.idle_time_out);
+        self.idle.on_received(now);
+        let own_cap = self.io.limits.max_outgoing_frame_size.max(MIN_MAX_FRAME_SIZE);
+        self.io.max_frame_size = index(open.max_frame_size.min(own_cap));
+        self.peer = Some(Arc::new(Peer::new(open, self.mechanisms.clone())));
+        self.io.events.push_back(Event::Connection);
+        if open.max_frame_size < MIN_MAX_FRAME_SIZE {
+            return Err(ErrorInfo::new(
+                conditions::INVALID_FIELD,
+                format!("open.max-frame-size is {}, it must be at least 512", open.max_frame_size),
+            ));
+        }
+        if channel != 0 {
+            return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("open came on channel {channel}, not 0")));
+        }
+        Ok(())
+    }
+
+    fn on_close(&mut self, close: Close) {
+        let reason = match self.phase {
+            Phase::Close => self.end.take().unwrap_or(ConnectionError::ClosedLocally),
+            _ => {
+                if matches!(self.side, Side::Client(_)) || self.phase == Phase::Opened {
+                    self.io.send(0, Performative::Close(Close { error: None }));
+                }
+                ConnectionError::ClosedByPeer(close.error)
+            }
+        };
+        self.finish(reason);
+    }
+
+    fn on_begin(&mut self, channel: u16, begin: &Begin) -> Result<(), ErrorInfo> {
+        if channel > self.open.channel_max {
+            return Err(ErrorInfo::new(
+                conditions::FRAMING_ERROR,
+                format!("channel {channel} is above the channel-max {}", self.open.channel_max),
+            ));
+        }
+        if self.session_on(channel).is_some() {
+            return Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                format!("a session was begun on channel {channel}, which is in use"),
+            ));
+        }
+        let key = match begin.remote_channel {
+            Some(ours) => {
+                let pending = self.local_channels.get(usize::from(ours)).copied().flatten();
+                pending.filter(|key| {
+                    self.sessions
+                        .get(key.0)
+                        .is_some_and(|session| session.remote_channel.is_none())
+                })
+            }
+            None => self.new_session(),
+        };
+        let Some(key) = key else {
+            return Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                "a begin names a remote-channel on which none was sent, or there are too many sessions",
+            ));
+        };
+        self.set_channel(channel, Some(key));
+        let Some(session) = self.sessions.get_mut(key.0) else { return Ok(()) };
+        if begin.remote_channel.is_none() {
+            session.remote_channel = Some(channel);
+            session.send_begin(&mut self.io);
+        }
+        if session.state == SessionState::EndSent {
+            // It was given up before it was answered.
+            session.remote_channel = Some(channel);
+            return Ok(());
+        }
+        session.on_begin(channel, begin, &mut self.io);
+        Ok(())
+    }
+
+    /// A session on the lowest free channel that both sides allow.
+    pub(super) fn new_session(&mut self) -> Option<SessionKey> {
+        let free = self.local_channels.iter().position(Option::is_none).unwrap_or(self.local_channels.len());
+        let channel = u16::try_from(free).ok()?;
+        if channel > self.max_channel() {
+            return None;
+        }
+        if free == self.local_channels.len() {
+            self.local_channels.push(None);
+        }
+        let entry = self.sessions.vacant_entry();
+        let key = SessionKey(entry.key());
+        entry.insert(Session::new(key, channel, self.io.limits.incoming_window));
+        if let Some(slot) = self.local_channels.get_mut(free) {
+            *slot = Some(key);
+        }
+        Some(key)
+    }
+
+    /// The highest channel that may be used here.
+    pub(super) fn max_channel(&self) -> u16 {
+        let remote = self.peer.as_ref().map_or(0, |peer| peer.channel_max);
+        remote.min(self.open.channel_max)
+    }
+
+    fn session_on(&self, channel: u16) -> Option<SessionKey> {
+        self.channels.get(usize::from(channel)).copied().flatten()
+    }
+
+    fn set_channel(&mut self, channel: u16, key: Option<SessionKey>) {
+        let channel = usize::from(channel);
+        if self.channels.len() <= channel {
+            self.channels.resize(channel + 1, None);
+        }
+        if let Some(slot) = self.channels.get_mut(channel) {
+            *slot = key;
+        }
+    }
+
+    fn on_session_frame(
+        &mut self,
+        channel: u16,
+        performative: Performative,
+        payload: Bytes,
+    ) -> Result<(), ErrorInfo> {
+        let Some(key) = self.session_on(channel) else {
+            return Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                format!("{} came on channel {channel}, which has no session", performative.name()),
+            ));
+        };
+        let Some(session) = self.sessions.get_mut(key.0) else { return Ok(()) };
+        if session.state == SessionState::EndSent && !matches!(performative, Performative::End(_)) {
+            return Ok(());
+        }
+        let (links, io) = (&mut self.links, &mut self.io);
+        let handled = match performative {
+            Performative::Attach(attach) => match session.on_attach(attach, links, io) {
+                Ok(Some(request)) => {
+                    self.on_link_request(key, request);
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                Err(fault) => Err(fault),
+            },
+            Performative::Flow(flow) => session.on_flow(&flow, links, io),
+            Performative::Transfer(transfer) => session.on_transfer(transfer, payload, links, io),
+            Performative::Disposition(disposition) => session.on_disposition(disposition, links, io),
+            Performative::Detach(detach) => session.on_detach(detach, links, io),
+            Performative::End(end) => {
+                self.on_end(key, channel, end.error);
+                Ok(())
+            }
+            Performative::Open(_) | Performative::Begin(_) | Performative::Close(_) => Ok(()),
+        };
+        match handled {
+            Ok(()) => Ok(()),
+            Err(Fault::Connection(error)) => Err(error),
+            Err(Fault::Session(error)) => {
+                self.end_session_with(key, SessionError::Violation(error.clone()), Some(error));
+                Ok(())
+            }
+            Err(Fault::Link(link, error)) => {
+                self.detach_with(link, crate::error::LinkError::Violation(error.clone()), Some(error), true);
+                Ok(())
+            }
+        }
+    }
+
+    /// The peer wants a link. A client, which serves none, refuses it.
+    fn on_link_request(&mut self, session: SessionKey, attach: Box<Attach>) {
+        let kind = match attach.role {
+            Role::Sender => Kind::Receiver(ReceiverLink::new(
+                super::credit::Credit::Manual,
+                attach.rcv_settle_mode,
+                self.io.limits.max_message_size,
+            )),
+            Role::Receiver => Kind::Sender(SenderLink::new(SenderSettleMode::Mixed, false)),
+        };
+        let mut link = Link::new(session, attach.name.clone(), LinkState::Requested, kind);
+        let key = LinkKey(self.links.vacant_key());
+        if let Some(session) = self.sessions.get_mut(session.0) {
+            session.enter_request(key, &mut link, attach);
+        }
+        self.links.insert(link);
+        if matches!(self.side, Side::Client(_)) {
+            self.forget_link(key);
+            self.refuse(key, ErrorInfo::new(conditions::NOT_ALLOWED, "this container serves no links"));
+        } else {
+            self.io.events.push_back(Event::LinkRequested(key));
+        }
+    }
+
+    fn on_end(&mut self, key: SessionKey, channel: u16, error: Option<ErrorInfo>) {
+        let Some(session) = self.sessions.get_mut(key.0) else { return };
+        if session.state != SessionState::EndSent {
+            session.send_end(None, &mut self.io);
+        }
+        let reason = match session.end.clone() {
+            // Our end went first, but the peer's may carry the real reason.
+            Some(SessionError::EndedLocally) if error.is_some() => SessionError::EndedByPeer(error),
+            Some(reason) => reason,
+            None => SessionError::EndedByPeer(error),
+        };
+        session.end = Some(reason.clone());
+        session.state = SessionState::Unmapped;
+        let local = usize::from(session.local_channel);
+        session.finish(reason, &mut self.links, &mut self.io);
+        let is_forgotten = session.is_forgotten;
+        self.set_channel(channel, None);
+        if let Some(slot) = self.local_channels.get_mut(local) {
+            *slot = None;
+        }
+        if is_forgotten {
+            self.sessions.try_remove(key.0);
+        }
+        self.remove_forgotten_links();
+    }
+
+    // ---- the end ------------------------------------------------------------------------------------------
+
+    /// The peer broke the protocol beyond repair: close with the error, and wait for nothing but the close.
+    fn fail(&mut self, error: ErrorInfo, now: Instant) {
+        match self.phase {
+            Phase::Opened | Phase::Open => {
+                if self.phase == Phase::Open && matches!(self.side, Side::Listener(_)) {
+                    self.io.send(0, Performative::Open(Box::new(self.open.clone())));
+                }
+                self.io.send(0, Performative::Close(Close { error: Some(error.clone()) }));
+                if error.condition == conditions::FRAMING_ERROR || error.condition == conditions::DECODE_ERROR {
+                    // The stream cannot be followed any further.
+                    return self.finish(ConnectionError::Violation(error));
+                }
+                self.phase = Phase::Close;
+                self.patience = Some(now + self.io.limits.close);
+                self.end_everything(ConnectionError::Violation(error));
+            }
+            _ => self.finish(ConnectionError::Violation(error)),
+        }
+    }
+
+    /// Closes the connection in an orderly way; what was handed over before is sent first.
+    pub(crate) fn close(&mut self, error: Option<ErrorInfo>, now: Instant) {
+        match self.phase {
+            Phase::Opened => {
+                self.flush_sessions();
+                self.io.send(0, Performative::Close(Close { error }));
+                self.phase = Phase::Close;
+                self.patience = Some(now + self.io.limits.close);
+                self.end_everything(ConnectionError::ClosedLocally);
+            }
+            Phase::Close | Phase::Ended => {}
+            _ => self.finish(ConnectionError::ClosedLocally),
+        }
+    }
+
+    /// The transport is gone, with or without an error of its own.
+    pub(crate) fn handle_lost(&mut self, why: &str) {
+        if self.phase == Phase::Close {
+            let reason = self.end.take().unwrap_or(ConnectionError::ClosedLocally);
+            return self.finish(reason);
+        }
+        let why = match self.phase {
+            Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => format!("{why} during authentication"),
+            Phase::Open => format!("{why} after authentication, before it opened: perhaps it does not know the virtual host"),
+            _ => why.to_owned(),
+        };
+        self.io.outbox.clear();
+        self.finish(ConnectionError::Lost(why.into()));
+    }
+
+    fn end_everything(&mut self, reason: ConnectionError) {
+        if self.end.is_none() {
+            self.end = Some(reason.clone());
+        }
+        for (_, session) in &mut self.sessions {
+            session.state = SessionState::Unmapped;
+            session.finish(SessionError::Connection(reason.clone()), &mut self.links, &mut self.io);
+        }
+        self.channels.clear();
+        self.local_channels.clear();
+        self.io.dirty.clear();
+        self.sessions.retain(|_, session| !session.is_forgotten);
+        self.remove_forgotten_links();
+        self.io.events.push_back(Event::Connection);
+    }
+
+    fn finish(&mut self, reason: ConnectionError) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.phase = Phase::Ended;
+        self.patience = None;
+        self.end = Some(self.end.take().unwrap_or_else(|| reason.clone()));
+        self.end_everything(reason);
+    }
+
+    pub(super) fn remove_forgotten_links(&mut self) {
+        self.links.retain(|_, link| !(link.is_forgotten && link.state == LinkState::Detached));
+    }
+
+    // ---- poll ---------------------------------------------------------------------------------------------
+
+    pub(super) fn flush_sessions(&mut self) {
+        let mut again = Vec::new();
+        for key in std::mem::take(&mut self.io.dirty) {
+            if let Some(session) = self.sessions.get_mut(key.0)
+                && !session.flush(&mut self.links, &mut self.io)
+            {
+                again.push(key);
+            }
+        }
+        self.io.dirty.append(&mut again);
+    }
+
+    /// Moves what is to be written to `out`, in order. Empty if there is nothing now.
+    pub(crate) fn poll_output(&mut self, out: &mut VecDeque<Bytes>, now: Instant) {
+        if self.phase == Phase::Opened {
+            self.flush_sessions();
+            if self.io.outbox.len() == 0 && self.idle.is_heartbeat_due(now) {
+                self.io.outbox.empty_frame();
+            }
+        }
+        if self.io.outbox.len() > 0 {
+            self.idle.on_sent(now);
+            self.io.outbox.take_into(out);
+        }
+    }
+
+    /// The next thing that happened.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        let event = self.io.events.pop_front()?;
+        if let Event::Link(key) = event
+            && let Some(link) = self.links.get_mut(key.0)
+        {
+            link.is_signalled = false;
+        }
+        Some(event)
+    }
+
+    /// When [`Engine::handle_timeout`] is to be called at the latest.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Ended => None,
+            Phase::Opened => self.idle.deadline(),
+            _ => self.patience,
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Opened if self.idle.is_peer_silent(now) => {
+                let error = ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, "local idle time-out expired");
+                self.io.send(0, Performative::Close(Close { error: Some(error) }));
+                self.finish(ConnectionError::IdleTimeout);
+            }
+            Phase::Opened | Phase::Ended => {}
+            phase if self.patience.is_some_and(|patience| now >= patience) => {
+                let reason = match phase {
+                    Phase::Close => self.end.take().unwrap_or(ConnectionError::ClosedLocally),
+                    Phase::Open => ConnectionError::Timeout("opening the connection"),
+                    Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => {
+                        ConnectionError::Timeout("authenticating")
+                    }
+                    _ => ConnectionError::Timeout("exchanging protocol headers"),
+                };
+                self.finish(reason);
+            }
+            _ => {}
+        }
+    }
+
+    // ---- look ---------------------------------------------------------------------------------------------
+
+    /// Whether the transport may be closed once the output is written.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Why the connection ended or is ending.
+    pub(crate) const fn end(&self) -> Option<&ConnectionError> {
+        self.end.as_ref()
+    }
+
+    /// What the peer said in its open, once it has.
+    pub(crate) const fn peer(&self) -> Option<&Arc<Peer>> {
+        self.peer.as_ref()
+    }
+
+    /// Who the client is, on a listener.
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}

@@ -1,0 +1,68 @@
+//! How much one connection may use. Everything that a peer can make grow has its number here.
+
+use std::time::Duration;
+
+/// Limits and time-outs of one connection, with safe defaults. Set fields on a default value:
+///
+/// ```
+/// let mut limits = amqp_transport::Limits::default();
+/// limits.max_frame_size = 16 * 1024;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest frame accepted, in octets, and announced in open; 512 and up. Default 64 KiB: a message larger
+    /// than that is spread over frames, and frames of other links can go between.
+    pub max_frame_size: u32,
+    /// Largest frame sent, in octets, if the peer accepts more. Default 256 KiB, so that one large message does
+    /// not hold up the others.
+    pub max_outgoing_frame_size: u32,
+    /// Highest channel number accepted: one less than the number of sessions. Default 255.
+    pub channel_max: u16,
+    /// Highest handle accepted per session: one less than the number of links. Default 255.
+    pub handle_max: u32,
+    /// Announced idle time-out: the peer lets something be seen at least this often. After twice this time of
+    /// silence the connection is given up. Default 30 s; zero turns the check off.
+    pub idle_time_out: Duration,
+    /// From the first octet to the exchanged opens, SASL included; for a client from the connection attempt on.
+    /// Default 30 s.
+    pub handshake: Duration,
+    /// How long an answer to close, end or detach is awaited. Default 5 s.
+    pub close: Duration,
+    /// Transfer frames that the peer may have under way per session. Default 2048.
+    pub incoming_window: u32,
+    /// Largest message accepted, in octets, announced in attach. Default 16 MiB.
+    pub max_message_size: u64,
+    /// Octets accepted per frame before the open. Default 8192, because tokens make SASL frames larger than
+    /// the 512 octets of the specification.
+    pub max_sasl_frame_size: u32,
+    /// Frames accepted before the SASL outcome. Default 16.
+    pub max_sasl_frames: u32,
+    /// Octets of outgoing frames that may wait for the socket before sends have to wait. Default 1 MiB.
+    pub max_queued_bytes: usize,
+    /// Octets of partly received messages per connection. Default 64 MiB.
+    pub max_partial_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_frame_size: 64 * 1024,
+            max_outgoing_frame_size: 256 * 1024,
+            channel_max: 255,
+            handle_max: 255,
+            idle_time_out: Duration::from_secs(30),
+            handshake: Duration::from_secs(30),
+            close: Duration::from_secs(5),
+            incoming_window: 2048,
+            max_message_size: 16 * 1024 * 1024,
+            max_sasl_frame_size: 8192,
+            max_sasl_frames: 16,
+            max_queued_bytes: 1024 * 1024,
+            max_partial_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// The smallest max-frame-size that a peer may announce (§2.4.1).
+pub(crate) const MIN_MAX_FRAME_SIZE: u32 = 512;

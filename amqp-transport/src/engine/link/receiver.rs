@@ -1,0 +1,176 @@
+//! The receiving end of a link: credit granted, deliveries put together from frames (§2.6.14).
+
+use super::super::credit::{Credit, ReceiverCredit};
+use super::super::serial::Serial;
+use amqp_codec::messaging::DeliveryState;
+use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Transfer, conditions};
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// Payloads up to this size are copied out of the read buffer, so that a small message kept by the application
+/// does not keep the whole buffer alive.
+const COPY_UP_TO: usize = 8 * 1024;
+
+/// A delivery that arrived whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming {
+    pub(crate) id: Serial,
+    pub(crate) tag: Bytes,
+    pub(crate) message_format: u32,
+    /// It came settled: no outcome is wanted.
+    pub(crate) settled: bool,
+    /// The state the sender gave it, such as a transaction's.
+    pub(crate) state: Option<DeliveryState>,
+    pub(crate) payload: Bytes,
+}
+
+/// A delivery of which frames are still missing.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    delivery: Incoming,
+    payload: BytesMut,
+}
+
+/// What a transfer frame did.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// More frames follow.
+    Partial,
+    /// The delivery is whole.
+    Complete(Incoming),
+    /// The sender took it back (§2.6.14, aborted): it is settled on both sides.
+    Aborted(Serial),
+}
+
+#[derive(Debug)]
+pub(crate) struct ReceiverLink {
+    pub(crate) credit: ReceiverCredit,
+    pub(crate) partial: Option<Partial>,
+    /// Deliveries not yet taken by the application.
+    pub(crate) inbox: VecDeque<Incoming>,
+    /// The settle mode in force: this side's is.
+    pub(crate) settle_mode: ReceiverSettleMode,
+    pub(crate) max_message_size: u64,
+}
+
+impl ReceiverLink {
+    pub(crate) const fn new(credit: Credit, settle_mode: ReceiverSettleMode, max_message_size: u64) -> Self {
+        Self {
+            credit: ReceiverCredit::new(credit),
+            partial: None,
+            inbox: VecDeque::new(),
+            settle_mode,
+            max_message_size,
+        }
+    }
+
+    pub(crate) fn on_attach(&mut self, attach: &Attach) {
+        // Mandatory for a sender (§2.7.3); those who leave it out mean 0.
+        self.credit.on_attach(Serial(attach.initial_delivery_count.unwrap_or(0)));
+    }
+
+    /// Whether the next transfer frame starts a delivery.
+    pub(crate) const fn starts_delivery(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// The id of the delivery that is being put together.
+    pub(crate) fn partial_id(&self) -> Option<Serial> {
+        self.partial.as_ref().map(|partial| partial.delivery.id)
+    }
+
+    /// The first frame of a delivery.
+    pub(crate) fn start(
+        &mut self,
+        id: Serial,
+        transfer: Transfer,
+        payload: Bytes,
+    ) -> Result<Progress, ErrorInfo> {
+        let Some(tag) = transfer.delivery_tag else {
+            return Err(ErrorInfo::new(
+                conditions::INVALID_FIELD,
+                "transfer.delivery-tag is missing on the first frame of a delivery",
+            ));
+        };
+        self.credit.on_delivery();
+        if transfer.aborted {
+            return Ok(Progress::Aborted(id));
+        }
+        self.check_size(payload.len())?;
+        let mut delivery = Incoming {
+            id,
+            tag,
+            message_format: transfer.message_format.unwrap_or(0),
+            settled: transfer.settled.unwrap_or(false),
+            state: transfer.state,
+            payload: Bytes::new(),
+        };
+        if transfer.more {
+            let payload = BytesMut::from(payload.as_ref());
+            delivery.tag = Bytes::copy_from_slice(&delivery.tag);
+            self.partial = Some(Partial { delivery, payload });
+            return Ok(Progress::Partial);
+        }
+        (delivery.tag, delivery.payload) = detach_from_buffer(delivery.tag, payload);
+        Ok(Progress::Complete(delivery))
+    }
+
+    /// A frame that goes on with a delivery.
+    pub(crate) fn go_on(&mut self, transfer: Transfer, payload: &Bytes) -> Result<Progress, ErrorInfo> {
+        let Some(mut partial) = self.partial.take() else {
+            return Err(ErrorInfo::new(conditions::ILLEGAL_STATE, "no delivery is under way on this link"));
+        };
+        if transfer.delivery_id.is_some_and(|id| Serial(id) != partial.delivery.id) {
+            return Err(ErrorInfo::new(
+                conditions::ILLEGAL_STATE,
+                "another delivery began before the last frame of the one before it",
+            ));
+        }
+        if transfer.aborted {
+            return Ok(Progress::Aborted(partial.delivery.id));
+        }
+        self.check_size(partial.payload.len().saturating_add(payload.len()))?;
+        partial.payload.extend_from_slice(payload);
+        // Settled is sticky: absent means as so far (§2.7.5).
+        partial.delivery.settled |= transfer.settled.unwrap_or(false);
+        if transfer.state.is_some() {
+            partial.delivery.state = transfer.state;
+        }
+        if transfer.more {
+            self.partial = Some(partial);
+            return Ok(Progress::Partial);
+        }
+        let Partial { mut delivery, payload } = partial;
+        delivery.payload = payload.freeze();
+        Ok(Progress::Complete(delivery))
+    }
+
+    /// Octets of the delivery that is being put together.
+    pub(crate) fn partial_len(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.payload.len())
+    }
+
+    fn check_size(&self, size: usize) -> Result<(), ErrorInfo> {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        if self.max_message_size > 0 && size > self.max_message_size {
+            return Err(ErrorInfo::new(
+                conditions::MESSAGE_SIZE_EXCEEDED,
+                format!("a message of more than {} octets, the limit of this link", self.max_message_size),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Gives tag and payload a buffer of their own if they are small: one copy for both.
+fn detach_from_buffer(tag: Bytes, payload: Bytes) -> (Bytes, Bytes) {
+    if payload.len() > COPY_UP_TO {
+        return (Bytes::copy_from_slice(&tag), payload);
+    }
+    let mut own = BytesMut::with_capacity(tag.len() + payload.len());
+    own.extend_from_slice(&tag);
+    own.extend_from_slice(&payload);
+    let mut own = own.freeze();
+    let payload = own.split_off(tag.len());
+    (own, payload)
+}

@@ -1,0 +1,106 @@
+//! The sending end of a link: credit, and deliveries on their way out.
+
+use super::super::credit::SenderCredit;
+use super::super::event::{DeliveryNumber, Token};
+use super::super::serial::Serial;
+use amqp_codec::transport::{Attach, SenderSettleMode, Transfer};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// A delivery handed over to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// The encoded message; shrinks as its frames leave.
+    pub(crate) payload: Bytes,
+    pub(crate) message_format: u32,
+    /// Sent settled: nobody waits for an outcome.
+    pub(crate) settled: bool,
+    pub(crate) token: Token,
+    pub(crate) number: DeliveryNumber,
+    /// The delivery-tag, if the sender chose one.
+    pub(crate) tag: Option<Bytes>,
+    /// The delivery-id, once the first frame has left.
+    pub(crate) id: Option<Serial>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SenderLink {
+    pub(crate) credit: SenderCredit,
+    pub(crate) queue: VecDeque<Outgoing>,
+    /// Deliveries in the queue that have not used their credit yet.
+    pub(crate) not_started: u32,
+    /// The settle mode in force: this side's is (§2.6.2).
+    pub(crate) settle_mode: SenderSettleMode,
+    /// The peer's max-message-size; 0 = none.
+    pub(crate) max_message_size: u64,
+    /// Whether credit is given back by itself when the peer drains and nothing waits to be sent.
+    pub(crate) drains_by_itself: bool,
+    /// Whether the link stands in the session's list of links with something to send.
+    pub(crate) is_ready: bool,
+    next_number: u64,
+    next_tag: u32,
+    tags: BytesMut,
+}
+
+impl SenderLink {
+    pub(crate) fn new(settle_mode: SenderSettleMode, drains_by_itself: bool) -> Self {
+        Self {
+            credit: SenderCredit::new(Serial(0)),
+            queue: VecDeque::new(),
+            not_started: 0,
+            settle_mode,
+            max_message_size: 0,
+            drains_by_itself,
+            is_ready: false,
+            next_number: 0,
+            next_tag: 0,
+            tags: BytesMut::new(),
+        }
+    }
+
+    pub(crate) fn on_attach(&mut self, attach: &Attach) {
+        self.max_message_size = attach.max_message_size.unwrap_or(0);
+    }
+
+    /// How many more deliveries may be handed over.
+    pub(crate) const fn room(&self) -> u32 {
+        self.credit.link_credit().saturating_sub(self.not_started)
+    }
+
+    pub(crate) fn push(&mut self, mut delivery: Outgoing) -> DeliveryNumber {
+        let number = DeliveryNumber(self.next_number);
+        self.next_number += 1;
+        delivery.number = number;
+        match self.settle_mode {
+            SenderSettleMode::Settled => delivery.settled = true,
+            SenderSettleMode::Unsettled => delivery.settled = false,
+            SenderSettleMode::Mixed => {}
+        }
+        self.not_started = self.not_started.saturating_add(1);
+        self.queue.push_back(delivery);
+        number
+    }
+
+    /// A tag that no unsettled delivery of this link has: four octets that count. They are cut from one
+    /// buffer, so that a tag is no allocation of its own.
+    pub(crate) fn fresh_tag(&mut self) -> Bytes {
+        if self.tags.capacity() < 4 {
+            self.tags.reserve(1024);
+        }
+        self.tags.put_u32(self.next_tag);
+        self.next_tag = self.next_tag.wrapping_add(1);
+        self.tags.split().freeze()
+    }
+}
+
+/// Cuts the next frame's payload off a delivery: as much as the peer's frame size allows. Sets `more`.
+pub(crate) fn cut(transfer: &mut Transfer, payload: &mut Bytes, max_frame_size: usize) -> Bytes {
+    transfer.more = false;
+    let room = max_frame_size.saturating_sub(amqp_codec::frame::transfer_overhead(transfer));
+    if payload.len() <= room {
+        return std::mem::take(payload);
+    }
+    transfer.more = true;
+    let room = max_frame_size.saturating_sub(amqp_codec::frame::transfer_overhead(transfer));
+    payload.split_to(room.min(payload.len()))
+}

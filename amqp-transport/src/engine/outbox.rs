@@ -1,0 +1,78 @@
+//! Frames on their way to the socket: small ones are joined in one buffer, large payloads are referenced.
+
+use amqp_codec::frame;
+use amqp_codec::security::SaslFrame;
+use amqp_codec::transport::{Performative, Transfer};
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// Payloads below this are copied behind their header. A reference costs a slot in the vectored write and a
+/// reference count on either side, which is dearer than copying up to about this many octets.
+const COPY_BELOW: usize = 4096;
+
+/// Room made for joined frames at a time.
+const BUFFER: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    tail: BytesMut,
+    chunks: VecDeque<Bytes>,
+    queued: usize,
+}
+
+impl Outbox {
+    /// Octets that wait here.
+    pub(crate) fn len(&self) -> usize {
+        self.queued + self.tail.len()
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn frame(&mut self, channel: u16, performative: &Performative) {
+        frame::encode_frame(&mut self.tail, channel, performative);
+    }
+
+    pub(crate) fn sasl(&mut self, sasl: &SaslFrame) {
+        frame::encode_sasl_frame(&mut self.tail, sasl);
+    }
+
+    pub(crate) fn empty_frame(&mut self) {
+        frame::encode_empty_frame(&mut self.tail);
+    }
+
+    pub(crate) fn transfer(&mut self, channel: u16, transfer: &Transfer, payload: Bytes) {
+        if self.tail.capacity() - self.tail.len() < 128 {
+            self.tail.reserve(BUFFER);
+        }
+        frame::encode_transfer_header(&mut self.tail, channel, transfer, payload.len());
+        if payload.len() < COPY_BELOW {
+            self.tail.extend_from_slice(&payload);
+        } else {
+            self.seal();
+            self.queued += payload.len();
+            self.chunks.push_back(payload);
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            let chunk = self.tail.split().freeze();
+            self.queued += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Moves everything to `out`, in order.
+    pub(crate) fn take_into(&mut self, out: &mut VecDeque<Bytes>) {
+        self.seal();
+        self.queued = 0;
+        out.append(&mut self.chunks);
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

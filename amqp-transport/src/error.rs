@@ -1,0 +1,336 @@
+//! What can end a connection, a session, a link or a delivery. One type a level; each keeps the peer's own
+//! words and says whether trying again can help.
+
+use amqp_codec::messaging::Modified;
+use amqp_codec::security::SaslCode;
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_codec::types::Symbol;
+use std::fmt;
+use std::sync::Arc;
+
+/// Shows an error of a peer as `condition: description`.
+pub(crate) struct Shown<'a>(pub(crate) Option<&'a ErrorInfo>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("no error given"),
+            Some(ErrorInfo { condition, description: None, .. }) => write!(f, "{}", condition.as_str()),
+            Some(ErrorInfo { condition, description: Some(text), .. }) => {
+                // A peer's text goes to logs and terminals: bounded, and without control characters.
+                let text: String =
+                    text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                write!(f, "{}: {text}", condition.as_str())
+            }
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// This side closed it.
+    #[error("the connection was closed here")]
+    ClosedLocally,
+    /// The peer sent close.
+    #[error("the peer closed the connection: {}", Shown(.0.as_ref()))]
+    ClosedByPeer(Option<ErrorInfo>),
+    /// The transport ended without a close.
+    #[error("the connection was lost: {0}")]
+    Lost(Arc<str>),
+    /// The peer broke a rule of the protocol; the connection was closed with this error.
+    #[error("the peer broke the protocol: {}", Shown(Some(.0)))]
+    Violation(ErrorInfo),
+    /// Nothing came from the peer for twice the announced idle time-out.
+    #[error("nothing came from the peer within the idle time-out")]
+    IdleTimeout,
+    /// The handshake or an orderly close took longer than the limits allow.
+    #[error("the peer did not answer in time while {0}")]
+    Timeout(&'static str),
+    /// The peer speaks something else: what it sent in place of the expected protocol header.
+    #[error("the peer does not speak AMQP 1.0 here: {0}")]
+    Header(String),
+    /// The peer refused the credentials, or could not check them.
+    #[error("{}", sasl_text(*.code, .offered))]
+    Sasl {
+        /// The peer's verdict; absent if no mechanism is known to both sides.
+        code: Option<SaslCode>,
+        /// The mechanisms that the peer offers.
+        offered: Vec<Symbol>,
+    },
+}
+
+fn sasl_text(code: Option<SaslCode>, offered: &[Symbol]) -> String {
+    match code {
+        None => {
+            let offered: Vec<_> = offered.iter().map(Symbol::as_str).collect();
+            format!("the peer offers no SASL mechanism that is configured here (it offers {})", offered.join(", "))
+        }
+        Some(SaslCode::Auth) => "the peer refused the user name or password".to_owned(),
+        Some(SaslCode::SysPerm) => "the peer cannot authenticate anyone (permanent error)".to_owned(),
+        Some(_) => "the peer could not check the credentials, try again later".to_owned(),
+    }
+}
+
+impl ConnectionError {
+    /// The error that the peer gave, if it gave one.
+    #[must_use]
+    pub const fn remote_error(&self) -> Option<&ErrorInfo> {
+        match self {
+            Self::ClosedByPeer(error) => error.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a new connection with the same settings may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::ClosedLocally | Self::Header(_) => false,
+            Self::Sasl { code, .. } => matches!(code, Some(SaslCode::Sys | SaslCode::SysTemp)),
+            Self::ClosedByPeer(Some(error)) => condition_is_retryable(&error.condition),
+            _ => true,
+        }
+    }
+}
+
+/// Conditions that tell of a fault in the configuration or in the request: trying again changes nothing.
+fn condition_is_retryable(condition: &Symbol) -> bool {
+    ![
+        conditions::INVALID_FIELD,
+        conditions::NOT_ALLOWED,
+        conditions::NOT_FOUND,
+        conditions::NOT_IMPLEMENTED,
+        conditions::UNAUTHORIZED_ACCESS,
+        conditions::PRECONDITION_FAILED,
+        conditions::RESOURCE_DELETED,
+        conditions::STOLEN,
+        conditions::MESSAGE_SIZE_EXCEEDED,
+    ]
+    .contains(condition)
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// This side ended it.
+    #[error("the session was ended here")]
+    EndedLocally,
+    /// The peer sent end.
+    #[error("the peer ended the session: {}", Shown(.0.as_ref()))]
+    EndedByPeer(Option<ErrorInfo>),
+    /// The peer broke a rule of the protocol; the session was ended with this error.
+    #[error("the peer broke the protocol: {}", Shown(Some(.0)))]
+    Violation(ErrorInfo),
+    /// All sessions that the peer allows on one connection are in use.
+    #[error("the peer allows no more than {0} sessions on a connection")]
+    TooMany(u32),
+    /// The connection ended.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+impl SessionError {
+    /// The error that the peer gave for the session or the connection.
+    #[must_use]
+    pub const fn remote_error(&self) -> Option<&ErrorInfo> {
+        match self {
+            Self::EndedByPeer(error) => error.as_ref(),
+            Self::Connection(error) => error.remote_error(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same may succeed on a new session (and, if it ended, a new connection).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::EndedLocally | Self::TooMany(_) => false,
+            Self::EndedByPeer(Some(error)) => condition_is_retryable(&error.condition),
+            Self::Connection(error) => error.is_retryable(),
+            _ => true,
+        }
+    }
+}
+
+/// Why a link ended, or was never attached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// This side detached it.
+    #[error("the link was detached here")]
+    DetachedLocally,
+    /// The peer detached it.
+    #[error("the peer detached the link: {}", Shown(.0.as_ref()))]
+    DetachedByPeer(Option<ErrorInfo>),
+    /// The peer refused to attach it.
+    #[error("the peer refused the link: {}", Shown(.0.as_ref()))]
+    Refused(Option<ErrorInfo>),
+    /// The peer broke a rule of the protocol; the link was detached with this error.
+    #[error("the peer broke the protocol: {}", Shown(Some(.0)))]
+    Violation(ErrorInfo),
+    /// All links that the peer allows on one session are in use.
+    #[error("the peer allows no more than {0} links on a session")]
+    TooMany(u64),
+    /// The session or the connection ended.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl From<ConnectionError> for LinkError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Session(SessionError::Connection(error))
+    }
+}
+
+impl LinkError {
+    /// The error that the peer gave for the link, its session or the connection.
+    #[must_use]
+    pub const fn remote_error(&self) -> Option<&ErrorInfo> {
+        match self {
+            Self::DetachedByPeer(error) | Self::Refused(error) => error.as_ref(),
+            Self::Session(error) => error.remote_error(),
+            _ => None,
+        }
+    }
+
+    /// Whether attaching again may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::DetachedLocally | Self::TooMany(_) => false,
+            Self::DetachedByPeer(Some(error)) | Self::Refused(Some(error)) => {
+                condition_is_retryable(&error.condition)
+            }
+            Self::Session(error) => error.is_retryable(),
+            _ => true,
+        }
+    }
+}
+
+/// Why a message was not sent, or why its outcome is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The link ended before any of the message was sent: the peer does not have it.
+    #[error("not sent: {0}")]
+    NotSent(LinkError),
+    /// The message was handed to the connection, but the link ended before the peer told the outcome: it may or
+    /// may not be stored.
+    #[error("sent, but the outcome is unknown: {0}")]
+    Unknown(LinkError),
+    /// The message is larger than the peer accepts on this link.
+    #[error("the message has {size} octets, the peer accepts {limit}")]
+    TooLarge {
+        /// Octets of the encoded message.
+        size: u64,
+        /// The peer's max-message-size.
+        limit: u64,
+    },
+}
+
+impl SendError {
+    /// Why the link ended.
+    #[must_use]
+    pub const fn link_error(&self) -> Option<&LinkError> {
+        match self {
+            Self::NotSent(error) | Self::Unknown(error) => Some(error),
+            Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Whether sending again on a new link may succeed. After [`SendError::Unknown`] it may duplicate.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.link_error().is_some_and(LinkError::is_retryable)
+    }
+}
+
+/// Why a delivery could not be settled. Either way the peer decides what becomes of it, usually redelivery.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// The peer settled the delivery or took it back first, for example when a lock ran out.
+    #[error("the peer took the delivery back")]
+    Revoked,
+    /// The link ended.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+/// What the peer did with a message (§3.4).
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a message is stored only if its outcome is accepted"]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Taken over by the peer.
+    Accepted,
+    /// Refused as invalid, with the peer's reason.
+    Rejected(Option<ErrorInfo>),
+    /// Not processed, given back unchanged: for example, a message that no queue takes.
+    Released,
+    /// Not processed, given back changed.
+    Modified(Modified),
+    /// Settled by the peer without saying what became of it.
+    Unspecified,
+    /// An outcome of another kind, such as those of transactions.
+    Other(amqp_codec::messaging::DeliveryState),
+}
+
+impl Outcome {
+    /// Success only for [`Outcome::Accepted`].
+    ///
+    /// # Errors
+    /// The outcome itself, if it is any other.
+    pub fn accepted(self) -> Result<(), NotAccepted> {
+        if self == Self::Accepted { Ok(()) } else { Err(NotAccepted(self)) }
+    }
+
+    pub(crate) fn from_state(state: Option<amqp_codec::messaging::DeliveryState>) -> Self {
+        use amqp_codec::messaging::DeliveryState;
+        match state {
+            None => Self::Unspecified,
+            Some(DeliveryState::Accepted) => Self::Accepted,
+            Some(DeliveryState::Rejected(error)) => Self::Rejected(error.map(|error| *error)),
+            Some(DeliveryState::Released) => Self::Released,
+            Some(DeliveryState::Modified(modified)) => Self::Modified(modified),
+            Some(other) => Self::Other(other),
+        }
+    }
+
+    pub(crate) fn into_state(self) -> Option<amqp_codec::messaging::DeliveryState> {
+        use amqp_codec::messaging::DeliveryState;
+        Some(match self {
+            Self::Accepted => DeliveryState::Accepted,
+            Self::Rejected(error) => DeliveryState::Rejected(error.map(Box::new)),
+            Self::Released => DeliveryState::Released,
+            Self::Modified(modified) => DeliveryState::Modified(modified),
+            Self::Unspecified => return None,
+            Self::Other(state) => state,
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("accepted"),
+            Self::Rejected(error) => write!(f, "rejected: {}", Shown(error.as_ref())),
+            Self::Released => f.write_str("released"),
+            Self::Modified(modified) => write!(
+                f,
+                "modified (delivery-failed {}, undeliverable-here {})",
+                modified.delivery_failed, modified.undeliverable_here
+            ),
+            Self::Unspecified => f.write_str("settled without an outcome"),
+            Self::Other(state) => write!(f, "{state:?}"),
+        }
+    }
+}
+
+/// The peer's outcome was not accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the peer did not accept the message: {0}")]
+pub struct NotAccepted(pub Outcome);

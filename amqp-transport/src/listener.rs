@@ -1,0 +1,253 @@
+//! The side that is connected to.
+
+use crate::connection::{Connection, ConnectionHandle};
+use crate::engine::credit::Credit;
+use crate::engine::limits::Limits;
+use crate::engine::sasl::{Authenticator, Identity, StaticCredentials};
+use crate::engine::{Engine, LinkKey, Side, Termini};
+use crate::error::{ConnectionError, LinkError};
+use crate::net::tls::{TlsError, TlsOptions};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::session::{LinkHandle, SessionHandle};
+use amqp_codec::messaging::{Source, Target, TargetArchetype};
+use amqp_codec::transport::{Attach, ErrorInfo, Open, Role, conditions};
+use amqp_codec::types::{Fields, Symbol, Value};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+/// Why an incoming connection was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// TLS could not be set up on this side.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] TlsError),
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+    /// The AMQP or SASL handshake failed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+/// How incoming connections are taken. The same options serve any number of them.
+#[derive(Clone)]
+#[must_use = "nothing happens before accept"]
+pub struct ListenerOptions {
+    container_id: String,
+    properties: Fields,
+    offered_capabilities: Vec<Symbol>,
+    limits: Limits,
+    authenticator: Arc<dyn Authenticator>,
+    tls: Option<TlsOptions>,
+}
+
+impl fmt::Debug for ListenerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerOptions")
+            .field("container_id", &self.container_id)
+            .field("limits", &self.limits)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ListenerOptions {
+    /// Takes nobody until an authenticator is set.
+    pub fn new(container_id: impl Into<String>) -> Self {
+        Self {
+            container_id: container_id.into(),
+            properties: Fields::default(),
+            offered_capabilities: Vec::new(),
+            limits: Limits::default(),
+            authenticator: Arc::new(StaticCredentials::default()),
+            tls: None,
+        }
+    }
+
+    /// A connection property to tell clients, such as `product`.
+    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Ok(name) = Symbol::try_from(name) {
+            self.properties.insert(name, value.into());
+        }
+        self
+    }
+
+    /// An extension that is offered.
+    pub fn offered_capability(mut self, capability: &'static str) -> Self {
+        self.offered_capabilities.push(Symbol::from_static(capability));
+        self
+    }
+
+    /// Limits and time-outs of each connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Who may come in.
+    pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
+        self.authenticator = authenticator;
+        self
+    }
+
+    /// Expects TLS, with this certificate and key, before anything else.
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Takes a connection: TLS if set, protocol headers, SASL, open.
+    ///
+    /// Dropping the future drops the connection.
+    ///
+    /// # Errors
+    /// See [`AcceptError`]; all of it together may take [`Limits::handshake`].
+    pub async fn accept<T>(&self, stream: T) -> Result<Incoming, AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(tls) = &self.tls else { return self.accept_over(stream).await };
+        let handshake = TlsAcceptor::from(Arc::new(tls.server()?)).accept(stream);
+        let stream = tokio::time::timeout(self.limits.handshake, handshake)
+            .await
+            .map_err(|_| AcceptError::Handshake("it took too long".to_owned()))?
+            .map_err(|error| AcceptError::Handshake(error.to_string()))?;
+        self.accept_over(stream).await
+    }
+
+    async fn accept_over<T>(&self, stream: T) -> Result<Incoming, AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut open = Open::new(self.container_id.clone());
+        open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
+        open.offered_capabilities.clone_from(&self.offered_capabilities);
+        let side = Side::Listener(Arc::clone(&self.authenticator));
+        let handle = ConnectionHandle::start(Engine::new(side, open, self.limits.clone(), Instant::now()), stream);
+        let (peer, identity) = handle
+            .shared
+            .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
+                (_, Some(peer)) => Some(Ok((Arc::clone(peer), state.engine.identity().clone()))),
+                (Some(error), None) => Some(Err(error.clone())),
+                (None, None) => None,
+            })
+            .await?;
+        Ok(Incoming { connection: Connection { handle, peer }, identity })
+    }
+}
+
+/// A connection that was taken. Sessions begin by themselves; links are asked for.
+#[derive(Debug)]
+pub struct Incoming {
+    connection: Connection,
+    identity: Identity,
+}
+
+impl Incoming {
+    /// The connection, to look at the peer, to close it, or to wait for its end.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The next link that the peer asks for; `None` once the connection has ended. Cancel-safe.
+    pub async fn next_link(&self) -> Option<LinkRequest> {
+        let shared = &self.connection.handle.shared;
+        let (key, session, attach) = shared
+            .wait(&shared.requested, |state| {
+                while let Some(key) = state.next_request() {
+                    // It may have been taken back meanwhile.
+                    if let Some(session) = state.engine.links.get(key.0).map(|link| link.session)
+                        && let Some(attach) = state.engine.remote_attach(key).cloned()
+                    {
+                        return Some(Some((key, session, attach)));
+                    }
+                }
+                state.engine.end().map(|_| None)
+            })
+            .await?;
+        let session = SessionHandle::accepted(&self.connection, session);
+        Some(LinkRequest { session, key, attach: Some(attach) })
+    }
+}
+
+/// A link that the peer asks for. Dropped without an answer, it is refused.
+#[derive(Debug)]
+#[must_use = "a request that is dropped is refused"]
+pub struct LinkRequest {
+    session: Arc<SessionHandle>,
+    key: LinkKey,
+    /// Gone once the request is answered.
+    attach: Option<Attach>,
+}
+
+impl LinkRequest {
+    /// The peer's attach.
+    #[must_use]
+    pub fn attach(&self) -> Option<&Attach> {
+        self.attach.as_ref()
+    }
+
+    /// The peer's role: a sender wants this side to receive.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.attach.as_ref().map_or(Role::Sender, |attach| attach.role)
+    }
+
+    /// Accepts a peer that receives. `source` is what it really receives from.
+    ///
+    /// # Errors
+    /// If the link or its session ended meanwhile.
+    pub fn accept_as_sender(self, source: Source) -> Result<Sender, LinkError> {
+        let termini = Termini { source: Some(source), target: None };
+        Ok(Sender::new(self.accept(termini, Credit::Manual)?))
+    }
+
+    /// Accepts a peer that sends. `target` is where its messages really go.
+    ///
+    /// # Errors
+    /// If the link or its session ended meanwhile.
+    pub fn accept_as_receiver(self, target: Target, credit: Credit) -> Result<Receiver, LinkError> {
+        let termini = Termini { source: None, target: Some(TargetArchetype::Target(target)) };
+        Ok(Receiver::new(self.accept(termini, credit)?))
+    }
+
+    fn accept(mut self, termini: Termini, credit: Credit) -> Result<Arc<LinkHandle>, LinkError> {
+        let Some(attach) = self.attach.take() else { return Err(LinkError::DetachedLocally) };
+        // Watched before it can change.
+        let link = LinkHandle::accepted(Arc::clone(&self.session), self.key, attach);
+        link.shared().act(|state| state.engine.accept(self.key, termini, credit))?;
+        Ok(link)
+    }
+
+    /// Refuses the link and tells why.
+    pub fn refuse(mut self, error: ErrorInfo) {
+        self.refuse_with(error);
+    }
+
+    fn refuse_with(&mut self, error: ErrorInfo) {
+        if self.attach.take().is_some() {
+            self.session.shared().act(|state| {
+                state.engine.refuse(self.key, error);
+                state.forget_link(self.key);
+            });
+        }
+    }
+}
+
+impl Drop for LinkRequest {
+    fn drop(&mut self) {
+        self.refuse_with(ErrorInfo::new(conditions::INTERNAL_ERROR, "the link was not answered"));
+    }
+}

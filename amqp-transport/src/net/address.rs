@@ -1,0 +1,176 @@
+//! Addresses of peers: `amqp://user:password@host:port/vhost`.
+
+use percent_encoding::percent_decode_str;
+use std::fmt;
+use std::str::FromStr;
+use url::Url;
+
+/// Where a peer listens, and with which credentials to go there.
+///
+/// User name, password and virtual host are percent-decoded once: a `+` is a plus, `%2F` a slash. Neither `Debug`
+/// nor `Display` shows the password.
+///
+/// ```
+/// let address: amqp_transport::Address = "amqps://me:s%2Fcret@broker.example/jobs".parse()?;
+/// assert_eq!((address.host(), address.port()), ("broker.example", 5671));
+/// assert_eq!(address.password(), Some("s/cret"));
+/// assert_eq!(address.to_string(), "amqps://me:***@broker.example:5671/jobs");
+/// # Ok::<(), amqp_transport::AddressError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    tls: bool,
+    host: String,
+    port: u16,
+    username: Option<String>,
+    password: Option<String>,
+    vhost: Option<String>,
+}
+
+/// Why a text is no address. The text itself, which may hold a password, is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Not a URL at all.
+    #[error("not a URL of the form amqp://user:password@host:port ({0}); in user and password, write / as %2F, @ as %40, : as %3A and % as %25")]
+    NotUrl(String),
+    /// The scheme is neither `amqp` nor `amqps`.
+    #[error("the scheme is {0:?}, expected amqp or amqps")]
+    Scheme(String),
+    /// There is no host.
+    #[error("the host is missing")]
+    NoHost,
+    /// Something is not UTF-8 once it is percent-decoded.
+    #[error("the {0} is not UTF-8 once it is percent-decoded")]
+    NotUtf8(&'static str),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let url = Url::parse(text.trim()).map_err(|error| AddressError::NotUrl(error.to_string()))?;
+        let tls = match url.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            other => return Err(AddressError::Scheme(other.chars().take(20).collect())),
+        };
+        let decode = |what, text: &str| {
+            let text = percent_decode_str(text).decode_utf8().map_err(|_| AddressError::NotUtf8(what))?;
+            Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
+        };
+        let host = url.host_str().and_then(|host| host.strip_prefix('[')?.strip_suffix(']')).or(url.host_str());
+        let host = decode("host", host.unwrap_or_default())?.ok_or(AddressError::NoHost)?;
+        Ok(Self {
+            tls,
+            host,
+            port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
+            username: decode("user name", url.username())?,
+            password: decode("password", url.password().unwrap_or_default())?,
+            vhost: decode("virtual host", url.path().strip_prefix('/').unwrap_or_default())?,
+        })
+    }
+}
+
+impl Address {
+    /// Whether the connection is protected by TLS (`amqps`).
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Host name or IP address, an IPv6 one without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// TCP port; 5672, or 5671 with TLS, if the text names none.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The user name, if there is one.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The password, if there is one. Keep it out of logs.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// The path without its leading slash, if there is one: the virtual host on brokers that have them.
+    #[must_use]
+    pub fn vhost(&self) -> Option<&str> {
+        self.vhost.as_deref()
+    }
+
+    /// The same place with other credentials.
+    #[must_use]
+    pub fn with_credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self.password = Some(password.into());
+        self
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", if self.tls { "amqps" } else { "amqp" })?;
+        match (&self.username, &self.password) {
+            (Some(user), Some(_)) => write!(f, "{user}:***@")?,
+            (Some(user), None) => write!(f, "{user}@")?,
+            (None, _) => {}
+        }
+        if self.host.contains(':') { write!(f, "[{}]", self.host)? } else { f.write_str(&self.host)? }
+        write!(f, ":{}", self.port)?;
+        match &self.vhost {
+            Some(vhost) => write!(f, "/{vhost}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn credentials_are_decoded_once() {
+        let a = address("amqp://Root:a%2Bb+c%252F%24@ns.example:5671/");
+        assert_eq!((a.username(), a.password()), (Some("Root"), Some("a+b+c%2F$")));
+        assert_eq!(a.vhost(), None);
+    }
+
+    #[test]
+    fn ports_and_forms_have_their_defaults() {
+        assert_eq!(address("amqp://h").port(), 5672);
+        assert_eq!(address("amqps://h").port(), 5671);
+        assert_eq!(address("amqp://[::1]:1234").host(), "::1");
+        assert_eq!(address("amqp://h/a%2Fb").vhost(), Some("a/b"));
+        assert_eq!(address("amqp://guest:@h").password(), None);
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_never_the_password() {
+        for wrong in ["", "localhost:5672", "http://u:hunter2@h", "amqp://", "amqp://u:hunter2@", "amqp://u:hunt/er2@h:1"] {
+            let error = wrong.parse::<Address>().unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{wrong} gives {error}");
+        }
+        assert!(!format!("{:?}", address("amqp://u:hunter2@h")).contains("hunter2"));
+    }
+}

@@ -1,0 +1,4 @@
+//! How to get a byte stream to a peer; no AMQP.
+
+pub(crate) mod address;
+pub(crate) mod tls;

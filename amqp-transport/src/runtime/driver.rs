@@ -1,0 +1,183 @@
+//! The I/O task of a connection. It reads as a list of steps: write what waits, read what came, look at the clock.
+
+use super::shared::Shared;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
+
+/// Room for one read. Large enough for many small frames, small enough to stay in the cache.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Buffers handed to one vectored write.
+const WRITE_SLICES: usize = 64;
+
+/// Unsent output beyond which no more input is taken, so that a peer that never reads cannot make us grow.
+const MAX_UNSENT: usize = 8 * 1024 * 1024;
+
+/// How long the last octets, and the peer's end of stream, may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Carries octets between the transport and the engine until the connection is over.
+pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, mut transport: T) {
+    let mut driver = Driver {
+        input: BytesMut::with_capacity(READ_BUFFER),
+        output: VecDeque::new(),
+        unsent: 0,
+        needs_flush: false,
+        shared: &shared,
+    };
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        let is_ended = driver.collect(timer.as_mut());
+        if is_ended && driver.output.is_empty() && !driver.needs_flush {
+            break;
+        }
+        let step = async { driver.step(&mut transport, is_ended, timer.as_mut()).await };
+        let stepped = if is_ended { tokio::time::timeout(GOODBYE, step).await.unwrap_or(false) } else { step.await };
+        if is_ended && !stepped {
+            break;
+        }
+    }
+    // The write side first: a reset could destroy what the peer has not read yet.
+    let _ = tokio::time::timeout(GOODBYE, async {
+        transport.shutdown().await?;
+        while transport.read_buf(&mut driver.input).await? > 0 {
+            driver.input.clear();
+        }
+        io::Result::Ok(())
+    })
+    .await;
+}
+
+struct Driver<'a> {
+    input: BytesMut,
+    output: VecDeque<Bytes>,
+    unsent: usize,
+    needs_flush: bool,
+    shared: &'a Shared,
+}
+
+impl Driver<'_> {
+    /// Takes what the engine wants written and sets the timer. True once the connection is over.
+    fn collect(&mut self, timer: Pin<&mut Sleep>) -> bool {
+        let now = Instant::now();
+        let output = &mut self.output;
+        let before = output.len();
+        let (deadline, is_ended) = self.shared.drive(|engine| {
+            engine.handle_timeout(now);
+            // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
+            if output.len() < WRITE_SLICES || engine.is_ended() {
+                engine.poll_output(output, now);
+            }
+            (engine.deadline(), engine.is_ended())
+        });
+        self.unsent += output.iter().skip(before).map(Bytes::len).sum::<usize>();
+        if let Some(deadline) = deadline {
+            let deadline = tokio::time::Instant::from_std(deadline);
+            if timer.deadline() != deadline {
+                timer.reset(deadline);
+            }
+        }
+        is_ended
+    }
+
+    /// Waits until something can be done and does it. False if the transport is gone.
+    async fn step<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        transport: &mut T,
+        is_ended: bool,
+        mut timer: Pin<&mut Sleep>,
+    ) -> bool {
+        let mut told = pin!(self.shared.wake_driver.notified());
+        poll_fn(|cx| {
+            let mut progress = false;
+            match self.poll_write(transport, cx) {
+                Poll::Ready(Ok(written)) => progress |= written,
+                Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
+                Poll::Pending => {}
+            }
+            if !is_ended && self.unsent < MAX_UNSENT {
+                match self.poll_read(transport, cx) {
+                    Poll::Ready(Ok(())) => progress = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
+                    Poll::Pending => {}
+                }
+            }
+            if !is_ended {
+                progress |= told.as_mut().poll(cx).is_ready();
+                progress |= timer.as_mut().poll(cx).is_ready();
+            }
+            if progress { Poll::Ready(true) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// True if something was written.
+    fn poll_write<T: AsyncWrite + Unpin>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let mut wrote = false;
+        while !self.output.is_empty() {
+            let slices: Vec<_> = self.output.iter().take(WRITE_SLICES).map(|chunk| IoSlice::new(chunk)).collect();
+            let written = match Pin::new(&mut *transport).poll_write_vectored(cx, &slices) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => return if wrote { Poll::Ready(Ok(true)) } else { Poll::Pending },
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+            wrote = true;
+            self.needs_flush = true;
+        }
+        if self.needs_flush {
+            ready!(Pin::new(transport).poll_flush(cx))?;
+            self.needs_flush = false;
+            wrote = true;
+        }
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.unsent = self.unsent.saturating_sub(written);
+        while let Some(chunk) = self.output.front_mut() {
+            if written < chunk.len() {
+                chunk.advance(written);
+                return;
+            }
+            written -= chunk.len();
+            self.output.pop_front();
+        }
+    }
+
+    fn poll_read<T: AsyncRead + Unpin>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
+            self.input.reserve(READ_BUFFER);
+        }
+        let read = ready!(pin!(transport.read_buf(&mut self.input)).poll(cx))?;
+        if read == 0 {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer ended the stream")));
+        }
+        let input = &mut self.input;
+        let now = Instant::now();
+        self.shared.drive(|engine| engine.handle_input(input, now));
+        Poll::Ready(Ok(()))
+    }
+
+    fn lost(&mut self, error: &io::Error) -> bool {
+        self.output.clear();
+        self.unsent = 0;
+        self.needs_flush = false;
+        self.shared.drive(|engine| engine.handle_lost(&error.to_string()));
+        false
+    }
+}

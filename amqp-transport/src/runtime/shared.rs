@@ -1,0 +1,275 @@
+//! What the handles of a connection share: the engine under a lock, and those who wait for it.
+
+use crate::engine::event::{DeliveryNumber, Event, Token};
+use crate::engine::{Engine, LinkKey, SessionKey};
+use crate::error::Outcome;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use tokio::sync::Notify;
+
+/// The token of deliveries whose outcomes go to the link's queue instead of a waiting future.
+pub(crate) const TO_QUEUE: Token = Token(usize::MAX);
+
+/// One who waits for the outcome of a delivery.
+#[derive(Debug)]
+enum Confirm {
+    Waiting(Option<Waker>),
+    Done(Option<Outcome>),
+    /// Nobody waits any more; the place is free once the outcome is there.
+    Abandoned,
+}
+
+/// What is kept for a link beside the engine.
+#[derive(Debug, Default)]
+struct LinkSlot {
+    changed: Arc<Notify>,
+    outcomes: VecDeque<(DeliveryNumber, Outcome)>,
+}
+
+/// The part under the lock.
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    links: HashMap<LinkKey, LinkSlot>,
+    sessions: HashMap<SessionKey, Arc<Notify>>,
+    confirms: Slab<Confirm>,
+    requests: VecDeque<LinkKey>,
+    driver_is_told: bool,
+}
+
+/// One connection, as its handles and its I/O task see it.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the I/O task.
+    pub(crate) wake_driver: Notify,
+    /// The connection's own state changed.
+    pub(crate) changed: Notify,
+    /// A link was requested by the peer.
+    pub(crate) requested: Notify,
+}
+
+/// What is to be woken once the lock is released.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    notifies: Vec<Arc<Notify>>,
+    wakers: Vec<Waker>,
+    connection: bool,
+    requests: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                engine,
+                links: HashMap::new(),
+                sessions: HashMap::new(),
+                confirms: Slab::new(),
+                requests: VecDeque::new(),
+                driver_is_told: false,
+            }),
+            wake_driver: Notify::new(),
+            changed: Notify::new(),
+            requested: Notify::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the state without changing it.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        look(&mut self.lock())
+    }
+
+    /// Acts on the engine, then wakes the I/O task and all who wait for what changed.
+    pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = act(&mut state);
+        let wakes = state.take_events();
+        let tell_driver = !std::mem::replace(&mut state.driver_is_told, true);
+        drop(state);
+        if tell_driver {
+            self.wake_driver.notify_one();
+        }
+        self.wake(wakes);
+        result
+    }
+
+    /// The I/O task's own access: it needs no waking, and sees everything acted upon so far.
+    pub(crate) fn drive<R>(&self, act: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut state = self.lock();
+        state.driver_is_told = false;
+        let result = act(&mut state.engine);
+        let wakes = state.take_events();
+        drop(state);
+        self.wake(wakes);
+        result
+    }
+
+    fn wake(&self, wakes: Wakes) {
+        for notify in wakes.notifies {
+            notify.notify_waiters();
+        }
+        for waker in wakes.wakers {
+            waker.wake();
+        }
+        if wakes.connection {
+            self.changed.notify_waiters();
+            self.requested.notify_waiters();
+        }
+        if wakes.requests {
+            self.requested.notify_waiters();
+        }
+    }
+
+    /// Waits until `look` finds something, looking again whenever `changed` says so.
+    ///
+    /// Cancel-safe: `look` either gives its result to the caller or has taken nothing.
+    pub(crate) async fn wait<R>(&self, changed: &Notify, mut look: impl FnMut(&mut State) -> Option<R>) -> R {
+        if let Some(found) = self.act_if_found(&mut look) {
+            return found;
+        }
+        loop {
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            // Registered before looking: what happens in between is not missed.
+            notified.as_mut().enable();
+            if let Some(found) = self.act_if_found(&mut look) {
+                return found;
+            }
+            notified.await;
+        }
+    }
+
+    fn act_if_found<R>(&self, look: &mut impl FnMut(&mut State) -> Option<R>) -> Option<R> {
+        let mut state = self.lock();
+        let found = look(&mut state)?;
+        let wakes = state.take_events();
+        let tell_driver = !std::mem::replace(&mut state.driver_is_told, true);
+        drop(state);
+        if tell_driver {
+            self.wake_driver.notify_one();
+        }
+        self.wake(wakes);
+        Some(found)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Sorts the engine's events to those who wait for them.
+    fn take_events(&mut self) -> Wakes {
+        let mut wakes = Wakes::default();
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Connection => wakes.connection = true,
+                Event::Session(key) => wakes.notifies.extend(self.sessions.get(&key).cloned()),
+                Event::Link(key) => {
+                    wakes.notifies.extend(self.links.get(&key).map(|slot| Arc::clone(&slot.changed)));
+                }
+                Event::LinkRequested(key) => {
+                    self.requests.push_back(key);
+                    wakes.requests = true;
+                }
+                Event::Outcome { link, token: TO_QUEUE, number, outcome } => {
+                    if let (Some(slot), Some(outcome)) = (self.links.get_mut(&link), outcome) {
+                        if slot.outcomes.is_empty() {
+                            wakes.notifies.push(Arc::clone(&slot.changed));
+                        }
+                        slot.outcomes.push_back((number, outcome));
+                    }
+                }
+                Event::Outcome { token: Token(index), outcome, .. } => {
+                    match self.confirms.get_mut(index) {
+                        Some(confirm @ Confirm::Waiting(_)) => {
+                            let before = std::mem::replace(confirm, Confirm::Done(outcome));
+                            if let Confirm::Waiting(Some(waker)) = before {
+                                wakes.wakers.push(waker);
+                            }
+                        }
+                        Some(Confirm::Abandoned) => {
+                            self.confirms.try_remove(index);
+                        }
+                        Some(Confirm::Done(_)) | None => {}
+                    }
+                }
+            }
+        }
+        wakes
+    }
+
+    /// A place to wait for an outcome; it exists before the delivery can leave.
+    pub(crate) fn new_confirm(&mut self) -> Token {
+        Token(self.confirms.insert(Confirm::Waiting(None)))
+    }
+
+    /// Gives the place of a delivery back that was never sent.
+    pub(crate) fn cancel_confirm(&mut self, token: Token) {
+        self.confirms.try_remove(token.0);
+    }
+
+    /// The outcome of a delivery, once it is there; `None` inside means that the link ended without one.
+    pub(crate) fn poll_confirm(&mut self, token: Token, waker: &Waker) -> Poll<Option<Outcome>> {
+        match self.confirms.get_mut(token.0) {
+            Some(Confirm::Waiting(waiting)) => {
+                if !waiting.as_ref().is_some_and(|before| before.will_wake(waker)) {
+                    *waiting = Some(waker.clone());
+                }
+                Poll::Pending
+            }
+            Some(Confirm::Done(outcome)) => {
+                let outcome = outcome.take();
+                self.confirms.try_remove(token.0);
+                Poll::Ready(outcome)
+            }
+            Some(Confirm::Abandoned) | None => Poll::Ready(None),
+        }
+    }
+
+    /// Nobody waits for the outcome any more.
+    pub(crate) fn abandon_confirm(&mut self, token: Token) {
+        if let Some(confirm) = self.confirms.get_mut(token.0) {
+            match confirm {
+                Confirm::Waiting(_) => *confirm = Confirm::Abandoned,
+                Confirm::Done(_) | Confirm::Abandoned => {
+                    self.confirms.try_remove(token.0);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn watch_link(&mut self, key: LinkKey) -> Arc<Notify> {
+        Arc::clone(&self.links.entry(key).or_default().changed)
+    }
+
+    pub(crate) fn forget_link(&mut self, key: LinkKey) {
+        self.links.remove(&key);
+        self.engine.forget_link(key);
+    }
+
+    pub(crate) fn watch_session(&mut self, key: SessionKey) -> Arc<Notify> {
+        Arc::clone(self.sessions.entry(key).or_default())
+    }
+
+    pub(crate) fn forget_session(&mut self, key: SessionKey) {
+        self.sessions.remove(&key);
+        self.engine.forget_session(key);
+    }
+
+    pub(crate) fn next_outcome(&mut self, key: LinkKey) -> Option<(DeliveryNumber, Outcome)> {
+        self.links.get_mut(&key)?.outcomes.pop_front()
+    }
+
+    pub(crate) fn next_request(&mut self) -> Option<LinkKey> {
+        self.requests.pop_front()
+    }
+}

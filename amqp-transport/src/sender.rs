@@ -1,0 +1,394 @@
+//! Links to send on.
+
+use crate::engine::credit::Credit;
+use crate::engine::event::{DeliveryNumber, Token};
+use crate::engine::{LinkOptions, OutgoingDelivery, Termini};
+use crate::error::{LinkError, Outcome, SendError};
+use crate::runtime::shared::TO_QUEUE;
+use crate::session::LinkHandle;
+use amqp_codec::Encode;
+use amqp_codec::messaging::{Message, Source, Target};
+use amqp_codec::transport::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
+use amqp_codec::types::{Fields, Symbol, Value};
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use uuid::Uuid;
+
+/// How a link to send on is to be. Only the address is needed.
+#[derive(Debug, Clone)]
+#[must_use = "pass it to Session::sender"]
+pub struct SenderOptions {
+    name: Option<String>,
+    source: Source,
+    target: Target,
+    settle_mode: SenderSettleMode,
+    rcv_settle_mode: ReceiverSettleMode,
+    properties: Fields,
+}
+
+impl SenderOptions {
+    /// Sends to the node at this address.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self::to(Target { address: Some(address.into().into()), ..Target::default() })
+    }
+
+    /// Sends to wherever each message's `properties.to` says. The peer must offer `ANONYMOUS-RELAY`.
+    pub fn anonymous_terminus() -> Self {
+        Self::to(Target::default())
+    }
+
+    fn to(target: Target) -> Self {
+        Self {
+            name: None,
+            source: Source::default(),
+            target,
+            settle_mode: SenderSettleMode::Mixed,
+            rcv_settle_mode: ReceiverSettleMode::First,
+            properties: Fields::default(),
+        }
+    }
+
+    /// The link's name, unique between the two containers; a fresh UUID if not set.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether messages go out unsettled, settled, or as each send says (the default).
+    pub const fn settle_mode(mut self, mode: SenderSettleMode) -> Self {
+        self.settle_mode = mode;
+        self
+    }
+
+    /// What this side says of its own terminus.
+    pub fn source(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// The whole target, in place of its address alone.
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// A capability that the target is to have, such as `queue`.
+    pub fn capability(mut self, capability: &'static str) -> Self {
+        self.target.capabilities.push(Symbol::from_static(capability));
+        self
+    }
+
+    /// A link property, such as `paired`.
+    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Ok(name) = Symbol::try_from(name) {
+            self.properties.insert(name, value.into());
+        }
+        self
+    }
+
+    pub(crate) fn into_link(self) -> LinkOptions {
+        LinkOptions {
+            name: self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into(),
+            role: Role::Sender,
+            termini: Termini::new(self.source, self.target),
+            snd_settle_mode: self.settle_mode,
+            rcv_settle_mode: self.rcv_settle_mode,
+            credit: Credit::Manual,
+            properties: (!self.properties.is_empty()).then_some(self.properties),
+            desired_capabilities: Vec::new(),
+        }
+    }
+}
+
+/// An encoded message, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    pub(crate) bytes: Bytes,
+    pub(crate) message_format: u32,
+}
+
+impl Payload {
+    /// Marks the message with a format other than the standard's 0.
+    #[must_use]
+    pub const fn message_format(mut self, format: u32) -> Self {
+        self.message_format = format;
+        self
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl From<Bytes> for Payload {
+    /// Takes a message that is encoded already.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, message_format: 0 }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    /// Takes a message that is encoded already.
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<&Message> for Payload {
+    fn from(message: &Message) -> Self {
+        message.to_bytes().into()
+    }
+}
+
+impl From<Message> for Payload {
+    fn from(message: Message) -> Self {
+        Self::from(&message)
+    }
+}
+
+/// Why a message was not taken by [`Sender::try_deliver`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryDeliverError {
+    /// There is no credit now; the message comes back.
+    #[error("the peer has given no credit")]
+    NoCredit(Payload),
+    /// It cannot be sent on this link.
+    #[error(transparent)]
+    Send(SendError),
+}
+
+/// A link to send on. Clones are the same link; it is closed when the last one is dropped.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    link: Arc<LinkHandle>,
+}
+
+impl Sender {
+    pub(crate) const fn new(link: Arc<LinkHandle>) -> Self {
+        Self { link }
+    }
+
+    /// Sends a message and waits for its outcome.
+    ///
+    /// Dropping the future before the peer gave credit sends nothing; later, the message may be stored and its outcome
+    /// is lost.
+    ///
+    /// # Errors
+    /// See [`SendError`]. An outcome other than accepted is not an error here: see [`Outcome::accepted`].
+    pub async fn send(&self, payload: impl Into<Payload>) -> Result<Outcome, SendError> {
+        self.deliver(payload).await?.await
+    }
+
+    /// Hands a message over as soon as there is credit, and gives a future for its outcome. Many messages can be on
+    /// their way like this.
+    ///
+    /// Dropping this future sends nothing.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn deliver(&self, payload: impl Into<Payload>) -> Result<Confirmation, SendError> {
+        let mut payload = Some(payload.into());
+        let token = self
+            .link
+            .shared()
+            .wait(&self.link.changed, |state| {
+                let credit = match state.engine.credit(self.link.key) {
+                    Ok(credit) => credit,
+                    Err(error) => return Some(Err(SendError::NotSent(error))),
+                };
+                let payload = (credit > 0).then(|| payload.take()).flatten()?;
+                // The place to wait exists before the message can leave.
+                let token = state.new_confirm();
+                let sent = state.engine.send(self.link.key, outgoing(payload, false, token));
+                if sent.is_err() {
+                    state.cancel_confirm(token);
+                }
+                Some(sent.map(|_| token))
+            })
+            .await?;
+        Ok(Confirmation { link: Arc::clone(&self.link), token: Some(token) })
+    }
+
+    /// Sends a message settled as soon as there is credit: nobody confirms it, and it may be lost.
+    ///
+    /// Dropping the future sends nothing.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send_settled(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        let mut payload = Some(payload.into());
+        self.link
+            .shared()
+            .wait(&self.link.changed, |state| {
+                let credit = match state.engine.credit(self.link.key) {
+                    Ok(credit) => credit,
+                    Err(error) => return Some(Err(SendError::NotSent(error))),
+                };
+                let payload = (credit > 0).then(|| payload.take()).flatten()?;
+                Some(state.engine.send(self.link.key, outgoing(payload, true, TO_QUEUE)).map(|_| ()))
+            })
+            .await
+    }
+
+    /// Hands a message over if there is credit now. Its outcome comes by [`Sender::next_outcome`]: no future for each
+    /// message, which suits a server with many of them on their way.
+    ///
+    /// # Errors
+    /// [`TryDeliverError::NoCredit`] gives the message back.
+    pub fn try_deliver(&self, payload: impl Into<Payload>) -> Result<DeliveryNumber, TryDeliverError> {
+        let payload = payload.into();
+        self.link.shared().act(|state| match state.engine.credit(self.link.key) {
+            Ok(0) => Err(TryDeliverError::NoCredit(payload)),
+            Ok(_) => state
+                .engine
+                .send(self.link.key, outgoing(payload, false, TO_QUEUE))
+                .map_err(TryDeliverError::Send),
+            Err(error) => Err(TryDeliverError::Send(SendError::NotSent(error))),
+        })
+    }
+
+    /// The next outcome of a message given to [`Sender::try_deliver`], in the order in which the peer told them. For
+    /// one caller at a time. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the link ended; messages without an outcome by then have none.
+    pub async fn next_outcome(&self) -> Result<(DeliveryNumber, Outcome), LinkError> {
+        self.link
+            .shared()
+            .wait(&self.link.changed, |state| {
+                if let Some(outcome) = state.next_outcome(self.link.key) {
+                    return Some(Ok(outcome));
+                }
+                state.engine.credit(self.link.key).err().map(Err)
+            })
+            .await
+    }
+
+    /// As [`Sender::next_outcome`], without waiting.
+    #[must_use]
+    pub fn try_next_outcome(&self) -> Option<(DeliveryNumber, Outcome)> {
+        self.link.shared().look(|state| state.next_outcome(self.link.key))
+    }
+
+    /// How many messages may be handed over now.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.link.shared().look(|state| state.engine.credit(self.link.key).unwrap_or(0))
+    }
+
+    /// Waits until there is credit. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub async fn credit_available(&self) -> Result<(), LinkError> {
+        self.link
+            .shared()
+            .wait(&self.link.changed, |state| match state.engine.credit(self.link.key) {
+                Ok(0) => None,
+                Ok(_) => Some(Ok(())),
+                Err(error) => Some(Err(error)),
+            })
+            .await
+    }
+
+    /// Whether the peer asked to have its credit used up now or given back ([`Sender::drained`]). Links that were
+    /// attached from this side give it back by themselves.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.link.shared().look(|state| state.engine.is_draining(self.link.key))
+    }
+
+    /// Gives unused credit back if the peer drains: there is nothing to send.
+    pub fn drained(&self) {
+        self.link.shared().act(|state| state.engine.drained(self.link.key));
+    }
+
+    /// Waits for any change of the link: credit, an outcome, drain, its end. May return without one. Start waiting
+    /// before looking at the state, or a change in between is missed.
+    pub async fn changed(&self) {
+        self.link.changed.notified().await;
+    }
+
+    /// What the peer's attach said: the target that is really there, limits, properties.
+    #[must_use]
+    pub fn remote_attach(&self) -> Option<&Attach> {
+        self.link.remote_attach.as_ref()
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
+    }
+
+    /// Detaches the link for good and waits for the peer's answer. Outcomes that are still missing stay unknown.
+    /// Dropping the future does not stop the closing.
+    ///
+    /// # Errors
+    /// Why the link had ended before.
+    pub async fn close(&self) -> Result<(), LinkError> {
+        self.link.detach(true).await
+    }
+
+    /// Detaches the link but leaves its terminus at the peer.
+    ///
+    /// # Errors
+    /// Why the link had ended before.
+    pub async fn detach(&self) -> Result<(), LinkError> {
+        self.link.detach(false).await
+    }
+
+    /// Waits until the link ends, and tells why.
+    pub async fn detached(&self) -> LinkError {
+        self.link.detached().await
+    }
+}
+
+const fn outgoing(payload: Payload, settled: bool, token: Token) -> OutgoingDelivery {
+    OutgoingDelivery {
+        payload: payload.bytes,
+        message_format: payload.message_format,
+        settled,
+        token,
+        tag: None,
+    }
+}
+
+/// The outcome of a message that was handed over. Dropping it means that nobody wants to know.
+#[derive(Debug)]
+#[must_use = "a message is stored only if its outcome is accepted"]
+pub struct Confirmation {
+    link: Arc<LinkHandle>,
+    token: Option<Token>,
+}
+
+impl Future for Confirmation {
+    type Output = Result<Outcome, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(token) = self.token else {
+            return Poll::Ready(Err(SendError::Unknown(LinkError::DetachedLocally)));
+        };
+        let polled = self.link.shared().look(|state| state.poll_confirm(token, cx.waker()));
+        polled.map(|outcome| {
+            self.token = None;
+            outcome.ok_or_else(|| {
+                SendError::Unknown(self.link.end().unwrap_or(LinkError::DetachedLocally))
+            })
+        })
+    }
+}
+
+impl Drop for Confirmation {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            self.link.shared().look(|state| state.abandon_confirm(token));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Sessions as users hold them.
+
+use crate::connection::{Connection, ConnectionHandle};
+use crate::engine::{LinkKey, LinkOptions, LinkStatus, SessionKey};
+use crate::error::{LinkError, SessionError};
+use crate::receiver::{Receiver, ReceiverOptions};
+use crate::runtime::shared::Shared;
+use crate::sender::{Sender, SenderOptions};
+use amqp_codec::transport::Attach;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// A session: windows and delivery-ids of its own (§2.5). Clones are the same session; it is ended when the last
+/// clone and the last link on it is dropped, or by [`Session::end`].
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub(crate) handle: Arc<SessionHandle>,
+    connection: Connection,
+}
+
+/// Keeps a session alive; the last one ends it.
+#[derive(Debug)]
+pub(crate) struct SessionHandle {
+    /// Keeps the connection open.
+    connection: Arc<ConnectionHandle>,
+    key: SessionKey,
+    changed: Arc<Notify>,
+    /// Sessions that the peer began are its to end.
+    is_owned: bool,
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        if self.is_owned {
+            self.shared().act(|state| state.forget_session(self.key));
+        }
+    }
+}
+
+impl SessionHandle {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.connection.shared
+    }
+
+    /// A session that the peer began.
+    pub(crate) fn accepted(connection: &Connection, key: SessionKey) -> Arc<Self> {
+        let changed = connection.handle.shared.look(|state| state.watch_session(key));
+        Arc::new(Self { connection: Arc::clone(&connection.handle), key, changed, is_owned: false })
+    }
+}
+
+impl Session {
+    pub(crate) async fn begin(connection: &Connection) -> Result<Self, SessionError> {
+        let shared = &connection.handle.shared;
+        let (key, changed) = shared.act(|state| {
+            let key = state.engine.begin()?;
+            Ok::<_, SessionError>((key, state.watch_session(key)))
+        })?;
+        let handle =
+            Arc::new(SessionHandle { connection: Arc::clone(&connection.handle), key, changed, is_owned: true });
+        shared
+            .wait(&handle.changed, |state| match state.engine.check_session(key) {
+                Ok(true) => Some(Ok(())),
+                Ok(false) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .await?;
+        Ok(Self { handle, connection: connection.clone() })
+    }
+
+    /// The connection that the session is on.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Attaches a link to send on. Dropping the future detaches it again.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`] with the peer's reason (some peers end the whole session instead),
+    /// [`LinkError::TooMany`] if all handles that the peer allows are in use.
+    pub async fn sender(&self, options: SenderOptions) -> Result<Sender, LinkError> {
+        Ok(Sender::new(self.attach(options.into_link()).await?))
+    }
+
+    /// Attaches a link to receive on. Dropping the future detaches it again.
+    ///
+    /// # Errors
+    /// As [`Session::sender`].
+    pub async fn receiver(&self, options: ReceiverOptions) -> Result<Receiver, LinkError> {
+        Ok(Receiver::new(self.attach(options.into_link()).await?))
+    }
+
+    async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
+        let shared = self.handle.shared();
+        let name = options.name.to_string();
+        let (key, changed) = shared.act(|state| {
+            let key = state.engine.attach(self.handle.key, options)?;
+            Ok::<_, LinkError>((key, state.watch_link(key)))
+        })?;
+        // From here on the link is detached if this future is dropped.
+        let mut link = LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None };
+        let attach = shared
+            .wait(&link.changed, |state| match state.engine.link_status(key) {
+                LinkStatus::Pending => None,
+                LinkStatus::Attached => Some(Ok(state.engine.remote_attach(key).cloned())),
+                LinkStatus::Ended(error) => Some(Err(error)),
+            })
+            .await?;
+        link.remote_attach = attach;
+        Ok(Arc::new(link))
+    }
+
+    /// Ends the session with all its links and waits until the peer has answered. Dropping the future does not stop
+    /// the ending.
+    pub async fn end(&self) {
+        let shared = self.handle.shared();
+        let key = self.handle.key;
+        shared.act(|state| state.engine.end_session(key, None));
+        let patience = shared.look(|state| state.engine.io.limits.close);
+        let answered = shared
+            .wait(&self.handle.changed, |state| state.engine.is_session_unmapped(key).then_some(()));
+        if tokio::time::timeout(patience, answered).await.is_err() {
+            tracing::debug!("the peer did not answer the end of a session in time");
+        }
+    }
+
+    /// Waits until the session ends, and tells why.
+    pub async fn ended(&self) -> SessionError {
+        let key = self.handle.key;
+        self.handle
+            .shared()
+            .wait(&self.handle.changed, |state| state.engine.check_session(key).err())
+            .await
+    }
+}
+
+/// Keeps a link attached; the last one, be it a sender, a receiver or a delivery, closes it.
+#[derive(Debug)]
+pub(crate) struct LinkHandle {
+    /// Keeps the session alive.
+    session: Arc<SessionHandle>,
+    pub(crate) key: LinkKey,
+    pub(crate) changed: Arc<Notify>,
+    pub(crate) name: String,
+    pub(crate) remote_attach: Option<Attach>,
+}
+
+impl Drop for LinkHandle {
+    fn drop(&mut self) {
+        self.shared().act(|state| state.forget_link(self.key));
+    }
+}
+
+impl LinkHandle {
+    /// A link that the peer asked for and that was accepted.
+    pub(crate) fn accepted(session: Arc<SessionHandle>, key: LinkKey, attach: Attach) -> Arc<Self> {
+        let changed = session.shared().look(|state| state.watch_link(key));
+        Arc::new(Self { session, key, changed, name: attach.name.to_string(), remote_attach: Some(attach) })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.session.shared()
+    }
+
+    /// Why the link ended, if it has.
+    pub(crate) fn end(&self) -> Option<LinkError> {
+        self.shared().look(|state| match state.engine.link_status(self.key) {
+            LinkStatus::Ended(error) => Some(error),
+            _ => None,
+        })
+    }
+
+    pub(crate) async fn detached(&self) -> LinkError {
+        self.shared()
+            .wait(&self.changed, |state| match state.engine.link_status(self.key) {
+                LinkStatus::Ended(error) => Some(error),
+                _ => None,
+            })
+            .await
+    }
+
+    /// Detaches and waits for the peer's answer.
+    pub(crate) async fn detach(&self, closed: bool) -> Result<(), LinkError> {
+        let shared = self.shared();
+        shared.act(|state| state.engine.detach(self.key, closed, None));
+        let patience = shared.look(|state| state.engine.io.limits.close);
+        let answered = shared
+            .wait(&self.changed, |state| state.engine.is_link_detached(self.key).then_some(()));
+        if tokio::time::timeout(patience, answered).await.is_err() {
+            tracing::debug!(link = self.name, "the peer did not answer a detach in time");
+        }
+        match self.end() {
+            Some(LinkError::DetachedLocally) | None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
