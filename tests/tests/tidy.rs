@@ -1,7 +1,7 @@
 //! What the sources promise about themselves: the engine is pure, each outside name has one home, files keep a readable size.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tests::workspace;
 
@@ -33,20 +33,34 @@ fn relative(path: &Path) -> String {
     path.strip_prefix(workspace()).unwrap_or(path).display().to_string()
 }
 
-/// The lines that are compiled into the product, with their numbers: no comments, nothing from `#[cfg(test)]` on, which is the
-/// last thing in a file; nothing of a file that is all tests.
+/// The lines that are compiled into the product, with their numbers: no comments, no line marked `#[cfg(test)]`, no module of
+/// tests (the last thing in its file), nothing of a file that is all tests.
 fn code(path: &str, text: &str) -> Vec<(usize, String)> {
-    let name = PathBuf::from(path);
-    let is_test = path.contains("/tests/") || name.ends_with("tests.rs") || path.contains("/benches/");
-    if is_test {
+    if is_test(path) {
         return Vec::new();
     }
-    text.lines()
-        .enumerate()
-        .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-        .map(|(number, line)| (number + 1, without_comment(line)))
-        .filter(|(_, line)| !line.trim().is_empty())
-        .collect()
+    let mut code = Vec::new();
+    let mut lines = (1..).zip(text.lines());
+    while let Some((number, line)) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            let marked =
+                lines.find(|(_, line)| !line.trim().starts_with("#[")).map_or("", |(_, line)| line.trim());
+            if marked.starts_with("mod ") && marked.ends_with('{') {
+                break;
+            }
+            continue;
+        }
+        let line = without_comment(line);
+        if !line.trim().is_empty() {
+            code.push((number, line));
+        }
+    }
+    code
+}
+
+/// A file of tests alone, by its name.
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("tests.rs") || path.contains("/benches/")
 }
 
 /// The line up to a `//` that is not inside a string.
@@ -186,7 +200,9 @@ fn files_have_a_readable_size_or_a_reason() {
 fn every_module_begins_by_saying_what_it_is() {
     let mut silent = Vec::new();
     for folder in CRATES.into_iter().chain(["tests"]) {
-        let silent_here = sources(folder).into_iter().filter(|(_, text)| {
+        let files = sources(folder).into_iter();
+        // A file of tests beside its module says by its name what it is.
+        let silent_here = files.filter(|(path, _)| !path.ends_with("/tests.rs")).filter(|(_, text)| {
             let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!"));
             !first.is_some_and(|line| line.starts_with("//!"))
         });
