@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io;
-use std::sync::Mutex;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jobs_driver::config::{ConfigError, File};
 use serde::Deserialize;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 #[derive(Deserialize, Default)]
 struct Logs {
@@ -47,45 +45,94 @@ struct Plan {
     output: String,
 }
 
+/// The log of a program that starts: lines are held back until [`release`](Self::release). When the start fails they
+/// are dropped, so that the one line that says why stands alone; at level `debug` nothing is held back.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<Mutex<State>>);
+
+struct State {
+    held: Option<Vec<u8>>,
+    writer: Box<dyn Write + Send>,
+}
+
+impl Log {
+    fn new(writer: Box<dyn Write + Send>, hold: bool) -> Self {
+        Self(Arc::new(Mutex::new(State { held: hold.then(Vec::new), writer })))
+    }
+
+    /// Writes what was held back; from now on lines are written as they come.
+    pub(crate) fn release(&self) {
+        let state = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = state.held.take() {
+            // A log that cannot be written has no better place to say so.
+            let _ = state.writer.write_all(&held);
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let state = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut state.held {
+            Some(held) => held.write(bytes),
+            None => state.writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).writer.flush()
+    }
+}
+
 /// Starts the log as the file says; the defaults are level `info`, lines for people, standard error.
 ///
 /// # Errors
 /// Unknown words in the section, with their place in the file; a log file that cannot be written.
-pub(crate) fn start(file: &File) -> Result<(), ConfigError> {
+pub(crate) fn start(file: &File) -> Result<Log, ConfigError> {
     let plan = plan(file)?;
-    let Some(look) = plan.look else { return Ok(()) };
-    let writer = match plan.output.as_str() {
-        "stderr" => BoxMakeWriter::new(io::stderr),
-        "stdout" => BoxMakeWriter::new(io::stdout),
+    let writer: Box<dyn Write + Send> = match plan.output.as_str() {
+        "stderr" => Box::new(io::stderr()),
+        "stdout" => Box::new(io::stdout()),
         path => match OpenOptions::new().create(true).append(true).open(path) {
-            Ok(opened) => BoxMakeWriter::new(Mutex::new(opened)),
+            Ok(opened) => Box::new(opened),
             Err(error) => {
                 return Err(file.error_at("logs.output", &format!("cannot write to {path}: {error}")));
             }
         },
     };
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(&plan.filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let colours = io::IsTerminal::is_terminal(&io::stderr()) && plan.output == "stderr";
+    let hold =
+        plan.output == "stderr" && !["debug", "trace"].iter().any(|level| plan.filter.starts_with(level));
+    let log = Log::new(writer, hold);
+    let Some(look) = plan.look else { return Ok(log) };
+    let filter = EnvFilter::builder().parse_lossy(&plan.filter);
+    let lines = log.clone();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
+    let colours = plan.output == "stderr" && colours();
     // A log that was started before stays as it is.
     let _ = match look {
         Look::Console => builder.with_ansi(colours).try_init(),
-        Look::Json => builder.json().flatten_event(true).try_init(),
+        Look::Json => builder.with_ansi(false).json().flatten_event(true).try_init(),
         Look::Raw => builder.with_ansi(false).without_time().with_level(false).with_target(false).try_init(),
     };
-    Ok(())
+    Ok(log)
 }
 
 /// Warnings and errors for people on standard error: for commands that print their own progress.
-pub(crate) fn start_quiet() {
+pub(crate) fn start_quiet() -> Log {
+    let log = Log::new(Box::new(io::stderr()), true);
+    let lines = log.clone();
     // A log that was started before stays as it is.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("warn"))
-        .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_writer(move || lines.clone())
+        .with_ansi(colours())
         .without_time()
         .try_init();
+    log
+}
+
+fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn plan(file: &File) -> Result<Plan, ConfigError> {
@@ -174,6 +221,18 @@ mod tests {
     fn a_channel_has_a_level_of_its_own() {
         let yaml = "logs:\n  level: error\n  channels:\n    server:\n      level: debug\n    jobs:\n      mode: off\n";
         assert_eq!(plan_of(yaml).unwrap().filter, "error,rr_jobs=off,jobs_driver=off,server=debug");
+    }
+
+    #[test]
+    fn lines_wait_for_the_release_and_keep_their_order() {
+        let written = Log::new(Box::new(io::sink()), true);
+        let mut log = Log::new(Box::new(written.clone()), true);
+        log.write_all(b"early\n").unwrap();
+        let seen = || written.0.lock().unwrap().held.clone().unwrap();
+        assert_eq!(seen(), b"");
+        log.release();
+        log.write_all(b"late\n").unwrap();
+        assert_eq!(seen(), b"early\nlate\n");
     }
 
     #[test]

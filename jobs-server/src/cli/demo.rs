@@ -59,7 +59,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl Demo {
     /// Runs the command.
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        logging::start_quiet();
+        let log = logging::start_quiet();
         let shutdown = Shutdown::listen(|| {})
             .map_err(|error| Failure::new(format!("cannot listen to signals: {error}")))?;
         let json = self.json;
@@ -72,7 +72,7 @@ impl Demo {
             patience: self.timeout,
             json,
         };
-        let summary = demo::run(&options, &shutdown).await?;
+        let summary = demo::run(&options, &shutdown, &log).await?;
         if json {
             output::line(&summary.json().to_string());
         } else {

@@ -90,7 +90,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 impl Push {
     /// Runs the command.
     pub(crate) async fn run(self, configuration: &Configuration) -> Result<(), Failure> {
-        logging::start_quiet();
+        let log = logging::start_quiet();
         // First of all, because loading the configuration changes the working directory.
         let payload = self.payload()?;
         let file = configuration.load()?;
@@ -101,6 +101,7 @@ impl Push {
             return Err(Failure::new("interrupted before anything was pushed"));
         };
         let driver = driver?;
+        log.release();
         let total = self.count.unwrap_or(1);
         let tally = Arc::new(Tally::default());
         let started = Instant::now();

@@ -67,7 +67,7 @@ impl Serve {
     /// Runs until a signal comes.
     pub(crate) async fn run(self, configuration: &Configuration) -> Result<(), Failure> {
         let mut file = configuration.load()?;
-        logging::start(&file)?;
+        let log = logging::start(&file)?;
         if self.embedded {
             file.set("amqp1.addr", embedded::ADDRESS);
         }
@@ -97,6 +97,7 @@ impl Serve {
         let consumed = config.consume.join(", ");
         let Some(driver) = shutdown.or(Driver::start(config)).await else { return Ok(()) };
         let driver = driver?;
+        log.release();
         let running = pool.run(&Arc::new(driver.clone()));
         if !self.silent {
             announce(&driver, broker.as_ref(), workers, &consumed);

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::embedded::{self, Embedded};
 use crate::failure::Failure;
+use crate::logging::Log;
 use crate::output;
 use crate::progress::{Lines, Progress};
 use crate::pusher::{Jobs, Tally, push_all};
@@ -62,7 +63,7 @@ pub(crate) struct Options {
 }
 
 /// Runs the demo. The summary says whether the account closes.
-pub(crate) async fn run(options: &Options, shutdown: &Shutdown) -> Result<Summary, Failure> {
+pub(crate) async fn run(options: &Options, shutdown: &Shutdown, log: &Log) -> Result<Summary, Failure> {
     let (broker, address) = match &options.address {
         Some(address) => (None, address.clone()),
         None => {
@@ -75,6 +76,7 @@ pub(crate) async fn run(options: &Options, shutdown: &Shutdown) -> Result<Summar
         return Err(Failure::new("interrupted before anything was pushed"));
     };
     let driver = driver?;
+    log.release();
     let fates = Fates::new(options.fail_rate, abilities(&driver.broker()));
     let say = |text: &str| if options.json { output::note(text) } else { output::line(text) };
     say(&introduction(options, &driver.broker(), &fates));
