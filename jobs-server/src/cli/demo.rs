@@ -12,12 +12,13 @@ use crate::{logging, output};
 /// See jobs pushed, run, retried, delayed and dead-lettered; nothing to set up
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Starts the broker inside this program (or connects to --addr), pushes jobs, runs them in async handlers and keeps an account
-of each: some fail once and are run again, some are delayed, some fail for good and are found among the dead letters. In
-the end the account must close: the exit code is 0 only if no job was lost. The configuration file is not used.
+    after_help = "Starts the broker inside this program (or connects to --addr), pushes jobs, runs them in async handlers \
+and keeps an account of each: some fail once and are run again, some are delayed, some fail for good and are found among \
+the dead letters. In the end the account must close: the exit code is 0 only if no job was lost. The configuration file \
+is not used.
 
-With --addr the demo makes two queues of its own, rr-demo-… and rr-demo-….dlq, where the broker lets it, and what the broker
-cannot do (delays, dead letters) is left out; the summary says so.
+With --addr the demo makes two queues of its own, rr-demo-… and rr-demo-….dlq, where the broker lets it, and what the \
+broker cannot do (delays, dead letters) is left out; the summary says so.
 
 Examples:
   rr-jobs demo

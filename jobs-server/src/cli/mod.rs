@@ -56,8 +56,13 @@ pub(crate) struct Configuration {
     /// The working directory [default: the folder of the configuration file]
     #[arg(short, long, global = true, value_name = "DIR", alias = "WorkDir")]
     workdir: Option<PathBuf>,
-    /// Replace a value of the file, for example -o `jobs.pool.num_workers=4` (repeatable)
-    #[arg(short = 'o', long = "override", global = true, value_name = "KEY=VALUE")]
+    #[arg(
+        short = 'o',
+        long = "override",
+        global = true,
+        value_name = "KEY=VALUE",
+        help = "Replace a value of the file, for example -o jobs.pool.num_workers=4 (repeatable)"
+    )]
     overrides: Vec<String>,
     /// A file with NAME=VALUE lines that the configuration may refer to
     #[arg(long, global = true, value_name = "FILE")]

@@ -32,15 +32,16 @@ const NUMBER: &[u8] = b"{n}";
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("body").args(["payload", "file", "stdin"])),
-    after_help = "The exit code is 0 only if the broker has confirmed every job. After a failure the message says how many it has.
+    after_help = "The exit code is 0 only if the broker has confirmed every job. After a failure the message says how many \
+it has.
 
 Examples:
   rr-jobs push -c .rr.yaml mail App\\\\Job\\\\Send '{\"to\":\"a@example.org\"}'
   rr-jobs push -c .rr.yaml mail send --file letter.json --header tenant=acme --delay 30s
   pg_dump shop | rr-jobs push -c .rr.yaml backup store --stdin
-  rr-jobs push -c .rr.yaml load test 'job {n}' --count 10000 --json
+  rr-jobs push -c .rr.yaml load test 'job {\u{1b}[0mn}' --count 10000 --json
 
-With amqp1.addr: embedded the broker is inside `rr-jobs serve`: give it a fixed address there with embedded.listen, for
+With amqp1.addr: embedded the broker is inside `rr-jobs serve`: give it a fixed address there with embedded.listen, for \
 example 127.0.0.1:5672, and the same file works here."
 )]
 pub(crate) struct Push {
@@ -65,8 +66,12 @@ pub(crate) struct Push {
     /// Smaller numbers run first [default: the pipeline's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i64>,
-    /// Push so many jobs; {n} in the payload becomes the number of the job, from 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    // clap takes a literal {n} for a line break; the style in the middle is invisible and keeps it from that.
+    #[arg(
+        long,
+        value_name = "N",
+        help = "Push so many jobs; {\u{1b}[0mn} in the payload becomes the number of the job, from 1",
+        value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// The identifier of the job, with --count followed by -1, -2, … [default: random]
     #[arg(long, value_name = "ID")]

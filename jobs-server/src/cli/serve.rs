@@ -38,8 +38,8 @@ const PID_FILE: &str = ".pid";
   embedded:
     listen: 127.0.0.1:5672    # optional: where others find it; without it any free loopback port
 
-SIGINT or SIGTERM: no more jobs are taken, running ones finish within endure.grace_period (30s), the rest goes back to the
-broker. A second signal ends everything at once with exit code 1. Logs go to standard error, section logs says how.
+SIGINT or SIGTERM: no more jobs are taken, running ones finish within endure.grace_period (30s), the rest goes back to \
+the broker. A second signal ends everything at once with exit code 1. Logs go to standard error, section logs says how.
 
 Examples:
   rr-jobs serve -c .rr.yaml
