@@ -33,6 +33,8 @@ pub(crate) struct Summary {
     latest: Duration,
     /// Confirmed jobs of which nobody knows what became.
     lost: u64,
+    /// Confirmed jobs that were still under way when the demo ended before its time.
+    unfinished: u64,
     /// Ends beyond the first, of all jobs together.
     duplicated: u64,
     /// From the first push to the end.
@@ -87,6 +89,7 @@ impl Summary {
             early: 0,
             latest: Duration::ZERO,
             lost: 0,
+            unfinished: 0,
             duplicated: 0,
             elapsed,
             busy: Duration::ZERO,
@@ -102,6 +105,9 @@ impl Summary {
             }
         }
         summary.latency = Latency::of(samples);
+        if matches!(summary.end, End::Interrupted | End::PushFailed(_)) {
+            summary.unfinished = std::mem::take(&mut summary.lost);
+        }
         summary
     }
 
@@ -142,7 +148,7 @@ impl Summary {
             End::PushFailed(error) => Some(format!("a job could not be pushed: {error}")),
             End::TimedOut(after) => Some(format!("nothing happened for {after:?}: {account}")),
             End::Interrupted => {
-                Some(format!("interrupted: {} jobs pushed, {} had not ended", self.pushed, self.lost))
+                Some(format!("interrupted: {} jobs pushed, {} not finished", self.pushed, self.unfinished))
             }
             End::Complete if self.lost > 0 => Some(account),
             End::Complete if self.early > 0 => {
@@ -167,6 +173,7 @@ impl Summary {
             "delayed_early": self.early,
             "delayed_latest_ms": milliseconds(self.latest),
             "lost": self.lost,
+            "unfinished": self.unfinished,
             "duplicated": self.duplicated,
             "seconds": (self.elapsed.as_secs_f64() * 1e3).round() / 1e3,
             "jobs_per_second": self.jobs_per_second().round(),
@@ -231,6 +238,9 @@ impl fmt::Display for Summary {
             milliseconds(self.latency.p99),
             milliseconds(self.latency.max)
         )?;
+        if self.unfinished > 0 {
+            writeln!(f, "unfinished     {:>8}", self.unfinished)?;
+        }
         write!(f, "lost {}", self.lost)
     }
 }
