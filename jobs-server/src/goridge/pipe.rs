@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
 use super::frame::{EncodeError, Frame, HEADER_LENGTH, Header};
@@ -107,6 +107,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
         }
         let payload = self.read_payload(header.payload).await?;
         Ok(Frame { flags: header.flags, stream: header.stream, options, payload })
+    }
+
+    /// Resolves when there is something to read, or the end. Nothing is taken, so it may be dropped and asked again.
+    pub(crate) async fn readable(&mut self) {
+        // An error shows itself to whoever reads next.
+        let _ = self.reader.fill_buf().await;
+    }
+
+    /// What a worker has written that nobody asked for: [`PipeError::Closed`] for nothing but the end.
+    pub(crate) async fn stray(&mut self) -> PipeError {
+        match self.reader.fill_buf().await {
+            Ok([]) => PipeError::Closed,
+            Ok(_) => self.garbage(&[]).await,
+            Err(error) => PipeError::Io(error),
+        }
     }
 
     /// Grows with what really arrives, not with what was announced.

@@ -217,9 +217,9 @@ impl<S: Source> Slot<S> {
                     tokio::select! {
                         biased;
                         () = stopping(&mut self.phases) => return Departure::NoMoreJobs,
-                        status = worker.exited() => {
-                            let status = status.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
-                            warn!(pid = worker.pid(), status, "idle worker ended by itself, replaced");
+                        () = worker.stirs() => {
+                            let reason = worker.stir_reason().await;
+                            warn!(pid = worker.pid(), reason, "idle worker lost, replaced");
                             return Departure::Lost;
                         }
                         next = self.source.next() => match next {

@@ -197,9 +197,19 @@ impl WorkerProcess {
         self.pipe.receive().await
     }
 
-    /// Resolves when the process ends by itself. May be dropped and asked again.
-    pub(crate) async fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.wait().await.ok()
+    /// Resolves when a worker that has no job ends, or writes what nobody asked for: it is then of no use any more.
+    /// May be dropped and asked again.
+    pub(crate) async fn stirs(&mut self) {
+        tokio::select! {
+            _ = self.child.wait() => {}
+            () = self.pipe.readable() => {}
+        }
+    }
+
+    /// Why a worker stirred.
+    pub(crate) async fn stir_reason(&mut self) -> String {
+        let error = timeout(EXIT_PATIENCE, self.pipe.stray()).await.unwrap_or(PipeError::Closed);
+        format!("{error}{}", self.last_words().await)
     }
 
     /// How it ended, for the message about a worker that failed.

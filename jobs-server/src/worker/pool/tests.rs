@@ -191,6 +191,16 @@ impl Bench {
         tokio::time::timeout(PATIENCE, waiting).await.expect(line);
     }
 
+    /// Waits until other workers are there than `before`.
+    async fn wait_for_another(&self, before: &[i32]) {
+        let replaced = async {
+            while self.live() == before || self.live().is_empty() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, replaced).await.expect("a worker in place of the lost one");
+    }
+
     fn live(&self) -> Vec<i32> {
         self.live.pids()
     }
@@ -286,16 +296,26 @@ async fn an_idle_worker_that_dies_is_replaced_before_a_job_needs_it() {
     let pool = bench.run(&source).await;
     let before = bench.live();
     killpg(before[0]);
-    let replaced = async {
-        while bench.live() == before || bench.live().is_empty() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, replaced).await.unwrap();
+    bench.wait_for_another(&before).await;
     source.push("a", "fine");
     source.wait_for_acks(1).await;
     assert_eq!(source.verdicts("a"), [Verdict::Ack]);
     pool.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_prints_between_jobs_is_replaced_before_the_next_one() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    let before = bench.live();
+    source.push("first", "print-afterwards");
+    source.wait_for_acks(1).await;
+    bench.wait_for_another(&before).await;
+    source.push("second", "fine");
+    source.wait_for_acks(2).await;
+    pool.stop(PATIENCE).await;
+    assert_eq!(source.verdicts("second"), [Verdict::Ack]);
 }
 
 #[tokio::test]
