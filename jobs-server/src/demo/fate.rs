@@ -11,6 +11,11 @@ const RARE: u64 = 100;
 const FIRST_DELAYED: u64 = 2;
 const FIRST_DEAD: u64 = 4;
 
+/// How long delayed jobs wait: three different times, so that they do not all come at once. Whole tenths of a second,
+/// which brokers that delay by means of queues need not round.
+pub(super) const DELAYS: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_millis(700), Duration::from_millis(900)];
+
 /// What happens to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -39,10 +44,7 @@ impl Fates {
     /// The fate of the job with this number, from 0.
     pub(super) fn of(&self, number: u64) -> Fate {
         match number % RARE {
-            FIRST_DELAYED if self.abilities.delay => {
-                // Three different times, so that they do not all come at once.
-                Fate::Delayed(Duration::from_millis(500 + 250 * (number / RARE % 3)))
-            }
+            FIRST_DELAYED if self.abilities.delay => Fate::Delayed(delay_of(number / RARE)),
             FIRST_DEAD if self.abilities.dead_letter => Fate::Dead,
             _ if self.fails_once(number) => Fate::Retried,
             _ => Fate::Plain,
@@ -69,12 +71,22 @@ impl Fates {
     }
 }
 
+/// One of the delays after the other.
+fn delay_of(turn: u64) -> Duration {
+    let [first, second, third] = DELAYS;
+    match turn % 3 {
+        0 => first,
+        1 => second,
+        _ => third,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fates(fail_rate: f64, able: bool) -> Vec<Fate> {
-        let fates = Fates::new(fail_rate, Abilities { delay: able, dead_letter: able });
+        let fates = Fates::new(fail_rate, Abilities { declare: able, delay: able, dead_letter: able });
         (0..1000).map(|number| fates.of(number)).collect()
     }
 

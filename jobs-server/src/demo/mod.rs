@@ -1,6 +1,7 @@
 //! The demonstration: jobs with a known fate are pushed and run, and a [`ledger`] keeps an account of each.
 
 mod fate;
+mod guest;
 mod ledger;
 mod summary;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jobs_driver::config::{Declare, JobsConfig, PipelineConfig};
-use jobs_driver::{ActiveJob, BrokerInfo, Driver, Headers, Job, NackOptions, SettleError};
+use jobs_driver::{ActiveJob, BrokerInfo, Driver, DriverError, Headers, Job, NackOptions, SettleError};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -22,6 +23,7 @@ use crate::progress::{Lines, Progress};
 use crate::pusher::{Jobs, Tally, push_all};
 use crate::signals::Shutdown;
 use fate::{Fate, Fates};
+use guest::Guest;
 use ledger::Ledger;
 pub(crate) use summary::Summary;
 
@@ -36,9 +38,6 @@ const ATTEMPT: &str = "demo-attempt";
 
 /// Unsettled jobs that the demo holds; enough to keep all handlers busy over a network.
 const PREFETCH: u32 = 500;
-
-/// Queues on a broker that outlives the demo vanish when they have not been used for so long, in milliseconds.
-const QUEUE_EXPIRY: u64 = 5 * 60 * 1000;
 
 /// How often the progress is shown and the end is looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -72,14 +71,51 @@ pub(crate) async fn run(options: &Options, shutdown: &Shutdown, log: &Log) -> Re
             (Some(broker), address)
         }
     };
-    let Some(driver) = shutdown.or(Driver::start(config(&address, broker.is_some())?)).await else {
+    // Without pipelines at first: what they look like depends on the broker.
+    let Some(driver) = shutdown.or(Driver::start(JobsConfig::new(&address)?)).await else {
         return Err(Failure::new("interrupted before anything was pushed"));
     };
     let driver = driver?;
+    let queue = format!("rr-demo-{}", Uuid::new_v4().simple());
+    let dead = format!("{queue}.dlq");
+    let guest = broker.is_none().then(|| Guest::new(&address, &driver.broker().profile, &queue, &dead));
+    let result = demonstrate(options, shutdown, log, &driver, guest.as_ref(), &queue, &dead).await;
+    driver.shutdown(CLOSE_PATIENCE).await;
+    let mut left_behind = None;
+    if let Some(guest) = guest {
+        left_behind = guest.remove_queues().await;
+    }
+    if let Some(broker) = broker {
+        broker.shutdown().await;
+    }
+    result.map(|summary| summary.with_left_behind(left_behind))
+}
+
+async fn demonstrate(
+    options: &Options,
+    shutdown: &Shutdown,
+    log: &Log,
+    driver: &Driver,
+    guest: Option<&Guest>,
+    queue: &str,
+    dead: &str,
+) -> Result<Summary, Failure> {
+    let broker = driver.broker();
+    let abilities = abilities(&broker);
+    if let Some(guest) = guest {
+        guest.make_queue().await.map_err(|error| {
+            Failure::new(format!("the queue {queue} cannot be made, and the driver cannot either: {error}"))
+        })?;
+    }
+    open_pipelines(driver, abilities, queue, dead).await?;
     log.release();
-    let fates = Fates::new(options.fail_rate, abilities(&driver.broker()));
-    let say = |text: &str| if options.json { output::note(text) } else { output::line(text) };
-    say(&introduction(options, &driver.broker(), &fates));
+    let fates = Fates::new(options.fail_rate, abilities);
+    let introduction = introduction(options, &broker, &fates);
+    if options.json {
+        output::note(&introduction)
+    } else {
+        output::line(&introduction)
+    }
 
     let ledger = Arc::new(Ledger::new(options.jobs, fates));
     let mut handlers = JoinSet::new();
@@ -87,16 +123,32 @@ pub(crate) async fn run(options: &Options, shutdown: &Shutdown, log: &Log) -> Re
         handlers.spawn(handle_all(driver.clone(), Arc::clone(&ledger)));
     }
     let started = Instant::now();
-    let end = push_and_wait(options, shutdown, &driver, &ledger).await;
+    let end = push_and_wait(options, shutdown, driver, &ledger).await;
     let elapsed = started.elapsed();
-    let info = driver.broker();
-    clean_up(&driver).await;
-    driver.shutdown(CLOSE_PATIENCE).await;
-    while handlers.join_next().await.is_some() {}
-    if let Some(broker) = broker {
-        broker.shutdown().await;
+    Ok(Summary::new(&ledger.account(), &fates, &broker, started, elapsed, end))
+}
+
+/// The pipeline of the jobs, and where the broker can do dead-lettering the one that counts the dead letters.
+async fn open_pipelines(
+    driver: &Driver,
+    abilities: Abilities,
+    queue: &str,
+    dead: &str,
+) -> Result<(), DriverError> {
+    let mut work = PipelineConfig::new(queue).prefetch(PREFETCH);
+    if abilities.declare {
+        work = work.declare(Declare::On);
     }
-    Ok(Summary::new(&ledger.account(), &fates, &info, started, elapsed, end))
+    if abilities.dead_letter {
+        work = work.dead_letter(dead);
+    }
+    driver.add_pipeline(WORK, work)?;
+    driver.run(WORK).await?;
+    if abilities.dead_letter {
+        driver.add_pipeline(DEAD, PipelineConfig::new(dead).prefetch(PREFETCH))?;
+        driver.run(DEAD).await?;
+    }
+    Ok(())
 }
 
 /// Why the demo ended.
@@ -112,30 +164,17 @@ enum End {
     Interrupted,
 }
 
-fn config(address: &str, embedded: bool) -> Result<JobsConfig, Failure> {
-    let queue = format!("rr-demo-{}", Uuid::new_v4().simple());
-    let dead = format!("{queue}.dlq");
-    let mut work =
-        PipelineConfig::new(queue).prefetch(PREFETCH).declare(Declare::On).dead_letter(dead.as_str());
-    let mut letters = PipelineConfig::new(dead).prefetch(PREFETCH).declare(Declare::On);
-    if !embedded {
-        for pipeline in [&mut work, &mut letters] {
-            pipeline.queue_headers.insert("x-expires".to_owned(), json!(QUEUE_EXPIRY));
-        }
-    }
-    Ok(JobsConfig::new(address)?.pipeline(WORK, work).pipeline(DEAD, letters).consume([WORK, DEAD]))
-}
-
-/// What the broker at hand can do.
+/// What the broker at hand can do, as the driver's profile for it has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Abilities {
+    declare: bool,
     delay: bool,
     dead_letter: bool,
 }
 
 fn abilities(broker: &BrokerInfo) -> Abilities {
     let able = matches!(broker.profile.as_str(), "embedded" | "rabbitmq4");
-    Abilities { delay: able, dead_letter: able }
+    Abilities { declare: able, delay: able, dead_letter: able }
 }
 
 fn introduction(options: &Options, broker: &BrokerInfo, fates: &Fates) -> String {
@@ -219,14 +258,6 @@ async fn push_and_wait(options: &Options, shutdown: &Shutdown, driver: &Driver, 
     };
     progress.finish();
     end
-}
-
-/// Removes what the demo left in its queues, so that they can expire; they are empty unless something went wrong.
-async fn clean_up(driver: &Driver) {
-    for pipeline in [WORK, DEAD] {
-        // Brokers that cannot do this over AMQP 1.0 say so; nothing is lost by it.
-        let _ = driver.purge(pipeline).await;
-    }
 }
 
 async fn handle_all(driver: Driver, ledger: Arc<Ledger>) {

@@ -44,6 +44,8 @@ pub(crate) struct Summary {
     undelayed: u64,
     latency: Latency,
     end: End,
+    /// What the demo could not take away again.
+    left_behind: Option<String>,
 }
 
 /// From the start of a push to the start of the handler, waiting in the queue included; only jobs without delay.
@@ -96,6 +98,7 @@ impl Summary {
             undelayed: 0,
             latency: Latency::default(),
             end,
+            left_behind: None,
         };
         let mut samples = Vec::with_capacity(account.len());
         for (number, entry) in (0..).zip(account) {
@@ -109,6 +112,12 @@ impl Summary {
             summary.unfinished = std::mem::take(&mut summary.lost);
         }
         summary
+    }
+
+    /// Adds what stayed on the broker.
+    pub(super) fn with_left_behind(mut self, left_behind: Option<String>) -> Self {
+        self.left_behind = left_behind;
+        self
     }
 
     fn add(&mut self, entry: &Entry, fate: Fate, started: Instant) {
@@ -188,6 +197,7 @@ impl Summary {
                 "profile": self.broker.profile,
             },
             "left_out": self.left_out,
+            "left_behind": self.left_behind,
         })
     }
 }
@@ -238,6 +248,9 @@ impl fmt::Display for Summary {
             milliseconds(self.latency.p99),
             milliseconds(self.latency.max)
         )?;
+        if let Some(left_behind) = &self.left_behind {
+            writeln!(f, "left behind    {left_behind}")?;
+        }
         if self.unfinished > 0 {
             writeln!(f, "unfinished     {:>8}", self.unfinished)?;
         }

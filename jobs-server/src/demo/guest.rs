@@ -1,0 +1,152 @@
+//! The demo as a guest on a broker that goes on living: it makes what the driver cannot make there, and takes its queues
+//! away afterwards.
+
+use std::time::Duration;
+
+use amqp_codec::messaging::{Body, Message, MessageId, Properties, Source, Target};
+use amqp_codec::transport::SenderSettleMode;
+use amqp_codec::types::Value;
+use amqp_transport::{
+    Address, ConnectOptions, Connection, Credit, Receiver, ReceiverOptions, Sender, SenderOptions, Session,
+};
+use tokio::time::timeout;
+
+use super::fate::DELAYS;
+
+/// How long making or removing the queues may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Node that answers management requests.
+const MANAGEMENT: &str = "/management";
+
+/// The error of anything here: only shown.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the demo does to somebody's broker.
+#[derive(Debug)]
+pub(super) struct Guest {
+    address: String,
+    profile: String,
+    queue: String,
+    dead: String,
+}
+
+impl Guest {
+    pub(super) fn new(address: &str, profile: &str, queue: &str, dead: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            profile: profile.to_owned(),
+            queue: queue.to_owned(),
+            dead: dead.to_owned(),
+        }
+    }
+
+    /// Makes the queue where the driver cannot. RabbitMQ 3 makes one for whoever names it in this old form of address.
+    pub(super) async fn make_queue(&self) -> Result<(), Error> {
+        if self.profile != "rabbitmq3" {
+            return Ok(());
+        }
+        timeout(PATIENCE, async {
+            let connection = self.connect().await?;
+            let session = connection.session().await?;
+            let sender = session.sender(SenderOptions::new(format!("/queue/{}", self.queue))).await?;
+            sender.close().await?;
+            connection.close().await?;
+            Ok(())
+        })
+        .await?
+    }
+
+    /// Removes the queues of the demo. What stays behind, if anything, is in the answer.
+    pub(super) async fn remove_queues(&self) -> Option<String> {
+        if self.profile == "rabbitmq3" {
+            let queue = &self.queue;
+            return Some(format!(
+                "the empty queue {queue} stays until RabbitMQ restarts: version 3 cannot remove it over AMQP 1.0"
+            ));
+        }
+        if self.profile == "generic" {
+            return Some(format!("the queues {} and {} stay on the broker", self.queue, self.dead));
+        }
+        match timeout(PATIENCE, self.delete_all()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the queues {}* stay on the broker: {error}", self.queue)),
+            Err(_) => Some(format!("the queues {}* stay on the broker: it did not answer", self.queue)),
+        }
+    }
+
+    async fn delete_all(&self) -> Result<(), Error> {
+        let connection = self.connect().await?;
+        let management = Management::attach(&connection).await?;
+        // The driver keeps delayed jobs in queues of these names.
+        let rooms = DELAYS.iter().map(|delay| format!("{}.delay.{}", self.queue, delay.as_millis()));
+        let mut number = 0;
+        for queue in [self.queue.clone(), self.dead.clone()].into_iter().chain(rooms) {
+            number += 1;
+            management.delete(number, &queue).await?;
+        }
+        connection.close().await?;
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let address: Address = self.address.parse()?;
+        Ok(ConnectOptions::new(address).container_id(format!("{}-keeper", self.queue)).connect().await?)
+    }
+}
+
+/// A pair of links to the management node.
+struct Management {
+    /// Holds the session open.
+    _session: Session,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+impl Management {
+    async fn attach(connection: &Connection) -> Result<Self, Error> {
+        let session = connection.session().await?;
+        let name = "demo-management";
+        let receiver = session
+            .receiver(
+                ReceiverOptions::new(MANAGEMENT)
+                    .name(name)
+                    .target(Target::new(MANAGEMENT))
+                    .sender_settle_mode(SenderSettleMode::Settled)
+                    .property("paired", true)
+                    .credit(Credit::Auto(8)),
+            )
+            .await?;
+        let sender = session
+            .sender(
+                SenderOptions::new(MANAGEMENT)
+                    .name(name)
+                    .source(Source::new(MANAGEMENT))
+                    .settle_mode(SenderSettleMode::Settled)
+                    .property("paired", true),
+            )
+            .await?;
+        Ok(Self { _session: session, sender, receiver })
+    }
+
+    /// Deletes a queue and waits for the answer, whatever it says: a queue that is not there is what we want.
+    async fn delete(&self, number: u64, queue: &str) -> Result<(), Error> {
+        let request = Message {
+            properties: Some(Properties {
+                message_id: Some(MessageId::Ulong(number)),
+                to: Some(format!("/queues/{queue}").into()),
+                subject: Some("DELETE".into()),
+                reply_to: Some("$me".into()),
+                ..Properties::default()
+            }),
+            body: Body::Value(Value::Null),
+            ..Message::default()
+        };
+        self.sender.send_settled(request).await?;
+        let answer = self.receiver.recv().await?;
+        if !answer.is_settled() {
+            answer.accept()?;
+        }
+        Ok(())
+    }
+}
