@@ -1,0 +1,377 @@
+//! Composite types (§1.4): described lists with positional fields. The macro here is the only place that knows of
+//! list forms, trailing nulls, defaults and missing mandatory fields.
+
+use crate::decode::{Decode, Decoder};
+use crate::encode::{Encode, compound_len, put_compound};
+use crate::error::{DecodeError, Found, INVALID_FIELD};
+use crate::types::ElementType;
+use crate::types::constructor::{code, lookup};
+use bytes::{BufMut, BytesMut};
+
+/// Both names of a composite type: the one sent, and the one that must be understood too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    pub(crate) code: u64,
+    pub(crate) symbol: &'static str,
+}
+
+/// A type that is a described list.
+pub(crate) trait Composite: Sized {
+    const DESCRIPTOR: Descriptor;
+    const NAME: &'static str;
+
+    /// The list behind the descriptor.
+    fn decode_list(input: &mut Decoder) -> Result<Self, DecodeError>;
+}
+
+/// Reads a composite with its descriptor.
+pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder) -> Result<T, DecodeError> {
+    if input.descriptor(&[T::DESCRIPTOR])?.is_none() {
+        return Err(input.error(T::NAME, Found::Text("another described type")));
+    }
+    T::decode_list(input)
+}
+
+/// The error that a mandatory field is not there.
+#[cold]
+pub(crate) fn missing(input: &Decoder, name: &'static str, field: &'static str) -> DecodeError {
+    input
+        .error("a value for a mandatory field", Found::Text("none"))
+        .with_condition(INVALID_FIELD)
+        .within(name, field)
+}
+
+/// Checks that there are no more fields than the type has.
+pub(crate) fn expect_no_more(input: &Decoder, left: usize) -> Result<(), DecodeError> {
+    if left == 0 {
+        return Ok(());
+    }
+    let found = Found::Number(u64::try_from(left).unwrap_or(u64::MAX));
+    Err(input.error("no more fields than the type has", found))
+}
+
+/// A field that may hold many values: null, a bare value, or an array (§1.4).
+pub(crate) fn decode_multiple<T: Decode + Element>(input: &mut Decoder) -> Result<Vec<T>, DecodeError> {
+    let is_array = input.peek().and_then(lookup).is_some_and(|(element, _)| element == ElementType::Array);
+    if !is_array {
+        return Ok(Option::<T>::decode(input)?.into_iter().collect());
+    }
+    let code = input.code()?;
+    let compound = input.enter(code, "array")?;
+    let element_code = input.code()?;
+    if compound.count > input.remaining() {
+        let found = Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX));
+        return Err(input.error("a count of elements that are there", found));
+    }
+    let mut elements = Vec::with_capacity(compound.count);
+    for _ in 0..compound.count {
+        elements.push(T::decode_element(element_code, input)?);
+    }
+    input.leave(&compound)?;
+    Ok(elements)
+}
+
+/// What the arrays in composites are made of.
+pub(crate) trait Element: Sized {
+    fn decode_element(code: u8, input: &mut Decoder) -> Result<Self, DecodeError>;
+    fn data(&self) -> &[u8];
+}
+
+impl Element for crate::types::Symbol {
+    fn decode_element(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
+        Self::decode_data(code, input)
+    }
+
+    fn data(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
+}
+
+fn multiple_is_narrow<T: Element>(elements: &[T]) -> bool {
+    elements.iter().all(|element| element.data().len() <= 255)
+}
+
+fn multiple_items<T: Element>(elements: &[T]) -> usize {
+    let size = if multiple_is_narrow(elements) { 1 } else { 4 };
+    1 + elements.iter().map(|element| size + element.data().len()).sum::<usize>()
+}
+
+/// Length of a field with many values: an array, even of one.
+pub(crate) fn multiple_len<T: Element>(elements: &[T]) -> usize {
+    compound_len(multiple_items(elements), elements.len())
+}
+
+pub(crate) fn put_multiple<T: Element>(elements: &[T], out: &mut BytesMut) {
+    put_compound(out, code::ARRAY8, code::ARRAY32, multiple_items(elements), elements.len());
+    let narrow = multiple_is_narrow(elements);
+    out.put_u8(if narrow { code::SYM8 } else { code::SYM32 });
+    for element in elements {
+        let data = element.data();
+        match u8::try_from(data.len()) {
+            Ok(len) if narrow => out.put_u8(len),
+            _ => out.put_u32(crate::encode::wire_u32(data.len())),
+        }
+        out.put_slice(data);
+    }
+}
+
+/// Length of a composite whose fields, trailing nulls cut off, take `octets` in `count` items.
+pub(crate) fn composite_len(octets: usize, count: usize) -> usize {
+    3 + if count == 0 { 1 } else { compound_len(octets, count) }
+}
+
+/// Writes descriptor and list header of a composite. All codes of the specification have one octet.
+pub(crate) fn put_composite(code: u8, octets: usize, count: usize, out: &mut BytesMut) {
+    out.put_slice(&[code::DESCRIBED, code::SMALLULONG, code]);
+    if count == 0 {
+        out.put_u8(code::LIST0);
+    } else {
+        put_compound(out, code::LIST8, code::LIST32, octets, count);
+    }
+}
+
+/// Adds up the fields of a composite; nulls at the end do not count.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) octets: usize,
+    pub(crate) count: usize,
+    nulls: usize,
+}
+
+impl Tally {
+    /// A field of this length; 0 stands for null.
+    #[inline]
+    pub(crate) fn field(&mut self, len: usize) {
+        if len == 0 {
+            self.nulls += 1;
+        } else {
+            self.octets += self.nulls + len;
+            self.count += self.nulls + 1;
+            self.nulls = 0;
+        }
+    }
+}
+
+/// Length of an optional field; 0 for null.
+#[inline]
+pub(crate) fn optional_len<T: Encode>(field: &Option<T>) -> usize {
+    field.as_ref().map_or(0, Encode::encoded_len)
+}
+
+/// Declares a composite type: one line a field, with its name, its type, and whether it is `mandatory`, `optional`,
+/// has a `default`, or is `multiple`. The constructor takes the mandatory ones.
+macro_rules! composite {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $code:literal $symbol:literal $new:ident($($arg:ident: $arg_type:ty),*) {
+            $($(#[$field_meta:meta])* $kind:ident $field:ident: $type:ty $(= $default:expr)?;)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl $name {
+            /// With the mandatory fields; the others are absent or have their default.
+            #[must_use]
+            #[allow(clippy::new_without_default, reason = "types without mandatory fields implement Default below")]
+            pub fn $new($($arg: impl Into<$arg_type>),*) -> Self {
+                Self { $($field: $crate::composite::composite!(@init $kind $field $(, $default)?),)* }
+            }
+
+            #[allow(unused_mut, reason = "some types have no fields")]
+            fn tally(&self) -> $crate::composite::Tally {
+                let mut tally = $crate::composite::Tally::default();
+                $(tally.field($crate::composite::composite!(@len $kind, self.$field $(, $default)?));)*
+                tally
+            }
+        }
+
+        impl $crate::composite::Composite for $name {
+            const DESCRIPTOR: $crate::composite::Descriptor =
+                $crate::composite::Descriptor { code: $code, symbol: $symbol };
+            const NAME: &'static str = stringify!($name);
+
+            #[allow(unused_mut, unused_assignments, reason = "some types have no fields")]
+            fn decode_list(
+                input: &mut $crate::decode::Decoder,
+            ) -> Result<Self, $crate::error::DecodeError> {
+                let code = input.code()?;
+                let compound = input.enter(code, "list")?;
+                let mut left = compound.count;
+                $(let $field: $type = if left == 0 {
+                    $crate::composite::composite!(@absent $kind, input, $name, $field $(, $default)?)
+                } else {
+                    left -= 1;
+                    $crate::composite::composite!(@decode $kind, $type, input, $name, $field $(, $default)?)
+                };)*
+                $crate::composite::expect_no_more(input, left)?;
+                input.leave(&compound)?;
+                Ok(Self { $($field),* })
+            }
+        }
+
+        impl $crate::decode::Decode for $name {
+            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+                $crate::composite::decode_composite(input)
+            }
+        }
+
+        impl $crate::encode::Encode for $name {
+            fn encoded_len(&self) -> usize {
+                let tally = self.tally();
+                $crate::composite::composite_len(tally.octets, tally.count)
+            }
+
+            #[allow(unused_mut, unused_variables, unused_assignments, reason = "some types have no fields")]
+            fn encode(&self, out: &mut bytes::BytesMut) {
+                let tally = self.tally();
+                $crate::composite::put_composite($code, tally.octets, tally.count, out);
+                let mut left = tally.count;
+                $(
+                    if left == 0 {
+                        return;
+                    }
+                    left -= 1;
+                    $crate::composite::composite!(@encode $kind, self.$field, out $(, $default)?);
+                )*
+            }
+        }
+    };
+
+    (@init mandatory $field:ident) => { $field.into() };
+    (@init optional $field:ident) => { None };
+    (@init default $field:ident, $default:expr) => { $default };
+    (@init multiple $field:ident) => { Vec::new() };
+
+    (@len mandatory, $field:expr) => { $crate::encode::Encode::encoded_len(&$field) };
+    (@len optional, $field:expr) => { $crate::composite::optional_len(&$field) };
+    (@len default, $field:expr, $default:expr) => {
+        if $field == $default { 0 } else { $crate::encode::Encode::encoded_len(&$field) }
+    };
+    (@len multiple, $field:expr) => {
+        if $field.is_empty() { 0 } else { $crate::composite::multiple_len(&$field) }
+    };
+
+    (@absent mandatory, $input:ident, $name:ident, $field:ident) => {
+        return Err($crate::composite::missing($input, stringify!($name), stringify!($field)))
+    };
+    (@absent optional, $input:ident, $name:ident, $field:ident) => { None };
+    (@absent default, $input:ident, $name:ident, $field:ident, $default:expr) => { $default };
+    (@absent multiple, $input:ident, $name:ident, $field:ident) => { Vec::new() };
+
+    (@decode mandatory, $type:ty, $input:ident, $name:ident, $field:ident) => {
+        match Option::<$type>::decode_field($input, stringify!($name), stringify!($field))? {
+            Some(value) => value,
+            None => return Err($crate::composite::missing($input, stringify!($name), stringify!($field))),
+        }
+    };
+    (@decode optional, $type:ty, $input:ident, $name:ident, $field:ident) => {
+        <$type>::decode_field($input, stringify!($name), stringify!($field))?
+    };
+    (@decode default, $type:ty, $input:ident, $name:ident, $field:ident, $default:expr) => {
+        match Option::<$type>::decode_field($input, stringify!($name), stringify!($field))? {
+            Some(value) => value,
+            None => $default,
+        }
+    };
+    (@decode multiple, $type:ty, $input:ident, $name:ident, $field:ident) => {
+        match $crate::composite::decode_multiple($input) {
+            Ok(values) => values,
+            Err(error) => return Err(error.within(stringify!($name), stringify!($field))),
+        }
+    };
+
+    (@encode mandatory, $field:expr, $out:ident) => { $crate::encode::Encode::encode(&$field, $out) };
+    (@encode optional, $field:expr, $out:ident) => { $crate::encode::Encode::encode(&$field, $out) };
+    (@encode default, $field:expr, $out:ident, $default:expr) => {
+        if $field == $default {
+            bytes::BufMut::put_u8($out, $crate::types::constructor::code::NULL);
+        } else {
+            $crate::encode::Encode::encode(&$field, $out);
+        }
+    };
+    (@encode multiple, $field:expr, $out:ident) => {
+        if $field.is_empty() {
+            bytes::BufMut::put_u8($out, $crate::types::constructor::code::NULL);
+        } else {
+            $crate::composite::put_multiple(&$field, $out);
+        }
+    };
+}
+pub(crate) use composite;
+
+/// Decoding of a field, whose name goes into the error.
+pub(crate) trait DecodeField: Sized {
+    fn decode_field(
+        input: &mut Decoder,
+        name: &'static str,
+        field: &'static str,
+    ) -> Result<Self, DecodeError>;
+}
+
+impl<T: Decode> DecodeField for Option<T> {
+    #[inline]
+    fn decode_field(
+        input: &mut Decoder,
+        name: &'static str,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
+        Self::decode(input).map_err(|error| error.within(name, field))
+    }
+}
+
+/// Declares a restricted type: its choices and how they stand on the wire (§1.5).
+macro_rules! restricted {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $source:ty { $($(#[$choice_meta:meta])* $choice:ident = $wire:pat => $value:expr;)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$choice_meta])* $choice,)*
+        }
+
+        impl $crate::decode::Decode for $name {
+            #[inline]
+            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+                let before = input.offset();
+                let value = <$source>::decode(input)?;
+                match value {
+                    $($wire => Ok(Self::$choice),)*
+                    #[allow(unreachable_patterns, reason = "booleans have no other values")]
+                    other => {
+                        let found = $crate::error::Found::Number(u64::from(other));
+                        let fault = $crate::error::Fault::new(0, concat!("a choice of ", stringify!($name)), found);
+                        Err($crate::error::DecodeError::new(before, fault.condition($crate::error::INVALID_FIELD)))
+                    }
+                }
+            }
+        }
+
+        impl $crate::encode::Encode for $name {
+            #[inline]
+            fn encoded_len(&self) -> usize {
+                self.wire().encoded_len()
+            }
+
+            #[inline]
+            fn encode(&self, out: &mut bytes::BytesMut) {
+                self.wire().encode(out);
+            }
+        }
+
+        impl $name {
+            #[inline]
+            const fn wire(self) -> $source {
+                match self {
+                    $(Self::$choice => $value,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use restricted;

@@ -1,0 +1,102 @@
+//! The trait that turns values into octets, and the few layouts that all encoders share (§1.2).
+//!
+//! Every encoder knows its exact length before it writes, so a buffer is sized once and nothing is written twice.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// What can be written as AMQP.
+///
+/// An implementation writes the smallest legal form, and exactly [`encoded_len`](Encode::encoded_len) octets of it.
+/// Sizes on the wire have 32 bits: contents of 4 GiB and more cannot be encoded, and their sizes are clamped.
+///
+/// ```
+/// use amqp_codec::{BytesMut, Encode};
+///
+/// let mut out = BytesMut::new();
+/// 7_u32.encode(&mut out);
+/// "seven".encode(&mut out);
+/// assert_eq!(&out[..], b"\x52\x07\xa1\x05seven");
+/// ```
+pub trait Encode {
+    /// How many octets [`encode`](Encode::encode) writes.
+    fn encoded_len(&self) -> usize;
+
+    /// Appends the encoding to `out`, which grows as needed.
+    fn encode(&self, out: &mut BytesMut);
+
+    /// The encoding in a buffer of its own, allocated once.
+    fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.encoded_len());
+        self.encode(&mut out);
+        out.freeze()
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    fn encoded_len(&self) -> usize {
+        (**self).encoded_len()
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        (**self).encode(out);
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for Box<T> {
+    fn encoded_len(&self) -> usize {
+        (**self).encoded_len()
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        (**self).encode(out);
+    }
+}
+
+/// A size or count as it stands on the wire.
+pub(crate) fn wire_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Length of a variable-width value of `len` octets, format code included.
+pub(crate) fn variable_len(len: usize) -> usize {
+    if u8::try_from(len).is_ok() { 2 + len } else { 5 + len }
+}
+
+/// Writes a variable-width value in the narrower of its two forms.
+pub(crate) fn put_variable(out: &mut BytesMut, narrow: u8, wide: u8, data: &[u8]) {
+    if let Ok(len) = u8::try_from(data.len()) {
+        out.put_slice(&[narrow, len]);
+    } else {
+        out.put_u8(wide);
+        out.put_u32(wire_u32(data.len()));
+    }
+    out.put_slice(data);
+}
+
+/// Whether `items` octets in `count` items fit the form with a size and a count of one octet.
+pub(crate) fn compound_is_narrow(items: usize, count: usize) -> bool {
+    items <= 254 && count <= 255
+}
+
+/// Length of a list, map or array, format code included, whose items take `items` octets.
+pub(crate) fn compound_len(items: usize, count: usize) -> usize {
+    if compound_is_narrow(items, count) { 3 + items } else { 9 + items }
+}
+
+/// Writes format code, size and count of a compound; its items follow.
+pub(crate) fn put_compound(out: &mut BytesMut, narrow: u8, wide: u8, items: usize, count: usize) {
+    let is_narrow = compound_is_narrow(items, count);
+    out.put_u8(if is_narrow { narrow } else { wide });
+    put_size_and_count(out, is_narrow, items, count);
+}
+
+/// Writes size and count of a compound; the size counts everything after itself, the count too.
+pub(crate) fn put_size_and_count(out: &mut BytesMut, is_narrow: bool, items: usize, count: usize) {
+    match (is_narrow, u8::try_from(items + 1), u8::try_from(count)) {
+        (true, Ok(size), Ok(count)) => out.put_slice(&[size, count]),
+        _ => {
+            out.put_u32(wire_u32(items + 4));
+            out.put_u32(wire_u32(count));
+        }
+    }
+}

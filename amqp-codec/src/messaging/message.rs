@@ -1,0 +1,130 @@
+//! Whole messages (§3.2).
+
+use super::{Annotations, ApplicationProperties, Body, Header, MessageSections, Properties};
+use crate::ByteString;
+use crate::decode::{Decode, Decoder};
+use crate::encode::Encode;
+use crate::error::DecodeError;
+use crate::types::{Symbol, Value};
+use bytes::{Bytes, BytesMut};
+
+/// A message with all its sections.
+///
+/// ```
+/// use amqp_codec::messaging::{Header, Message};
+///
+/// let mut header = Header::new();
+/// header.durable = true;
+/// let message = Message::data("octets").with_header(header).with_application_property("attempt", 1_i32);
+/// assert_eq!(message.application_property("attempt").and_then(|value| value.as_i64()), Some(1));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Message {
+    /// How it is to be delivered.
+    pub header: Option<Header>,
+    /// Annotations for the next hop only.
+    pub delivery_annotations: Option<Annotations>,
+    /// Annotations that travel with it.
+    pub message_annotations: Option<Annotations>,
+    /// Its immutable properties.
+    pub properties: Option<Properties>,
+    /// What the application says of it.
+    pub application_properties: Option<ApplicationProperties>,
+    /// What it carries.
+    pub body: Body,
+    /// Checksums and the like.
+    pub footer: Option<Annotations>,
+}
+
+impl Message {
+    /// A message that carries octets.
+    #[must_use]
+    pub fn data(data: impl Into<Bytes>) -> Self {
+        Self { body: Body::Data(vec![data.into()]), ..Self::default() }
+    }
+
+    /// A message that carries a value.
+    #[must_use]
+    pub fn value(value: impl Into<Value>) -> Self {
+        Self { body: Body::Value(value.into()), ..Self::default() }
+    }
+
+    /// With this header.
+    #[must_use]
+    pub fn with_header(mut self, header: Header) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// With these properties.
+    #[must_use]
+    pub fn with_properties(mut self, properties: Properties) -> Self {
+        self.properties = Some(properties);
+        self
+    }
+
+    /// With one more application property.
+    #[must_use]
+    pub fn with_application_property(mut self, name: impl Into<ByteString>, value: impl Into<Value>) -> Self {
+        self.application_properties.get_or_insert_default().insert(name, value);
+        self
+    }
+
+    /// With one more message annotation.
+    #[must_use]
+    pub fn with_annotation(mut self, name: Symbol, value: impl Into<Value>) -> Self {
+        self.message_annotations.get_or_insert_default().insert(name, value);
+        self
+    }
+
+    /// A message annotation.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<&Value> {
+        self.message_annotations.as_ref()?.get(name)
+    }
+
+    /// An application property.
+    #[must_use]
+    pub fn application_property(&self, name: &str) -> Option<&Value> {
+        self.application_properties.as_ref()?.get(name)
+    }
+
+    /// The octets that it carries, if it carries octets: shared if they are in one section, joined otherwise.
+    #[must_use]
+    pub fn body_bytes(&self) -> Option<Bytes> {
+        match &self.body {
+            Body::Data(sections) => match sections.as_slice() {
+                [] => Some(Bytes::new()),
+                [one] => Some(one.clone()),
+                many => Some(Bytes::from(many.concat())),
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Decode for Message {
+    /// Takes all that is left of the input: a message has no length of its own.
+    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+        let sections = MessageSections::parse(input.rest())?;
+        Ok(Self {
+            header: sections.header()?,
+            delivery_annotations: sections.delivery_annotations()?,
+            message_annotations: sections.message_annotations()?,
+            properties: sections.properties()?,
+            application_properties: sections.application_properties()?,
+            body: sections.body()?,
+            footer: sections.footer()?,
+        })
+    }
+}
+
+impl Encode for Message {
+    fn encoded_len(&self) -> usize {
+        self.len()
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        self.put(out);
+    }
+}

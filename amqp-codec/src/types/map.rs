@@ -1,0 +1,309 @@
+//! Maps (§1.6.23): keys and values in order; and those whose keys are of one type.
+
+use super::constructor::code;
+use super::{Symbol, Value};
+use crate::decode::{Decode, Decoder};
+use crate::encode::{Encode, compound_len, put_compound};
+use crate::error::{DecodeError, Found};
+use bytes::BytesMut;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// Up to this many keys are compared with each other; more are hashed, so that the work stays linear.
+const COMPARE_UP_TO: usize = 8;
+
+/// Refuses a map in which a key stands twice (§1.6.23).
+pub(crate) fn refuse_duplicates<'a, K: Hash + Eq + 'a>(
+    input: &Decoder,
+    count: usize,
+    mut keys: impl Iterator<Item = &'a K> + Clone,
+) -> Result<(), DecodeError> {
+    let has_duplicates = if count <= COMPARE_UP_TO {
+        keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key))
+    } else {
+        let mut seen = HashSet::with_capacity(count);
+        !keys.all(|key| seen.insert(key))
+    };
+    if has_duplicates {
+        Err(input.error("different keys in a map", Found::Text("the same key twice")))
+    } else {
+        Ok(())
+    }
+}
+
+/// A map with ordered entries and keys of one type.
+macro_rules! keyed_map {
+    ($(#[$meta:meta])* $name:ident, $key:ty, $key_name:literal, |$wanted:ident, $found:ident| $same:expr) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+        pub struct $name(Vec<($key, $crate::types::Value)>);
+
+        impl $name {
+            /// An empty map; nothing is allocated.
+            #[must_use]
+            pub const fn new() -> Self {
+                Self(Vec::new())
+            }
+
+            /// How many entries there are.
+            #[must_use]
+            pub const fn len(&self) -> usize {
+                self.0.len()
+            }
+
+            /// Whether there are none.
+            #[must_use]
+            pub const fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            /// The value of a key, named by its text.
+            #[must_use]
+            pub fn get(&self, $wanted: &str) -> Option<&$crate::types::Value> {
+                self.0.iter().find(|($found, _)| $same).map(|(_, value)| value)
+            }
+
+            /// Sets the value of a key: replaces it in its place, or adds it at the end.
+            pub fn insert(&mut self, key: impl Into<$key>, value: impl Into<$crate::types::Value>) {
+                let (key, value) = (key.into(), value.into());
+                match self.0.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, before)) => *before = value,
+                    None => self.0.push((key, value)),
+                }
+            }
+
+            /// Takes an entry out.
+            pub fn remove(&mut self, $wanted: &str) -> Option<$crate::types::Value> {
+                let place = self.0.iter().position(|($found, _)| $same)?;
+                Some(self.0.remove(place).1)
+            }
+
+            /// The entries, in order.
+            pub fn iter(&self) -> std::slice::Iter<'_, ($key, $crate::types::Value)> {
+                self.0.iter()
+            }
+
+            /// Keeps the entries for which `keep` says true.
+            pub fn retain(&mut self, mut keep: impl FnMut(&$key, &$crate::types::Value) -> bool) {
+                self.0.retain(|(key, value)| keep(key, value));
+            }
+
+            fn items_len(&self) -> usize {
+                use $crate::encode::Encode;
+                self.0.iter().map(|(key, value)| key.encoded_len() + value.encoded_len()).sum()
+            }
+
+            /// A map whose format code was taken.
+            pub(crate) fn decode_data(
+                code: u8,
+                input: &mut $crate::decode::Decoder,
+            ) -> Result<Self, $crate::error::DecodeError> {
+                use $crate::decode::Decode;
+                let compound = input.enter(code, "map")?;
+                if compound.count % 2 != 0 {
+                    return Err(input.error(
+                        "an even count of keys and values",
+                        $crate::error::Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX)),
+                    ));
+                }
+                let count = compound.count / 2;
+                let mut entries = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let key = <$key>::decode(input)?;
+                    entries.push((key, $crate::types::Value::decode(input)?));
+                }
+                input.leave(&compound)?;
+                $crate::types::refuse_duplicates(input, count, entries.iter().map(|(key, _)| key))?;
+                Ok(Self(entries))
+            }
+        }
+
+        impl $crate::decode::Decode for $name {
+            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+                let code = input.code()?;
+                Self::decode_data(code, input)
+            }
+        }
+
+        impl $crate::encode::Encode for $name {
+            fn encoded_len(&self) -> usize {
+                $crate::encode::compound_len(self.items_len(), self.0.len() * 2)
+            }
+
+            fn encode(&self, out: &mut bytes::BytesMut) {
+                use $crate::types::constructor::code;
+                let (items, count) = (self.items_len(), self.0.len() * 2);
+                $crate::encode::put_compound(out, code::MAP8, code::MAP32, items, count);
+                for (key, value) in &self.0 {
+                    key.encode(out);
+                    value.encode(out);
+                }
+            }
+        }
+
+        impl<K: Into<$key>, V: Into<$crate::types::Value>> FromIterator<(K, V)> for $name {
+            fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+                let mut map = Self::new();
+                for (key, value) in entries {
+                    map.insert(key, value);
+                }
+                map
+            }
+        }
+
+        impl IntoIterator for $name {
+            type Item = ($key, $crate::types::Value);
+            type IntoIter = std::vec::IntoIter<Self::Item>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.0.into_iter()
+            }
+        }
+
+        impl<'a> IntoIterator for &'a $name {
+            type Item = &'a ($key, $crate::types::Value);
+            type IntoIter = std::slice::Iter<'a, ($key, $crate::types::Value)>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.0.iter()
+            }
+        }
+    };
+}
+pub(crate) use keyed_map;
+
+/// A map with keys of any type, in order (§1.6.23).
+///
+/// ```
+/// use amqp_codec::types::{Map, Value};
+///
+/// let map: Map = [("durable", true), ("exclusive", false)].into_iter().collect();
+/// assert_eq!(map.get("durable"), Some(&Value::Bool(true)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Map(Vec<(Value, Value)>);
+
+impl Map {
+    /// An empty map; nothing is allocated.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value whose key is this text, be it a string or a symbol.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| known.as_str() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// The value of a key of any type.
+    #[must_use]
+    pub fn get_value(&self, key: &Value) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// Sets the value of a key: replaces it in its place, or adds it at the end.
+    pub fn insert(&mut self, key: impl Into<Value>, value: impl Into<Value>) {
+        let (key, value) = (key.into(), value.into());
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, before)) => *before = value,
+            None => self.0.push((key, value)),
+        }
+    }
+
+    /// The entries, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (Value, Value)> {
+        self.0.iter()
+    }
+
+    /// Octets of keys and values, without size and count.
+    pub(crate) fn items_len(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.encoded_len() + value.encoded_len()).sum()
+    }
+
+    /// A map whose format code was taken.
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
+        let compound = input.enter(code, "map")?;
+        if compound.count % 2 != 0 {
+            return Err(input.error(
+                "an even count of keys and values",
+                Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX)),
+            ));
+        }
+        let count = compound.count / 2;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = Value::decode(input)?;
+            entries.push((key, Value::decode(input)?));
+        }
+        input.leave(&compound)?;
+        refuse_duplicates(input, count, entries.iter().map(|(key, _)| key))?;
+        Ok(Self(entries))
+    }
+}
+
+impl Decode for Map {
+    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+        let code = input.code()?;
+        Self::decode_data(code, input)
+    }
+}
+
+impl Encode for Map {
+    fn encoded_len(&self) -> usize {
+        compound_len(self.items_len(), self.0.len() * 2)
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        put_compound(out, code::MAP8, code::MAP32, self.items_len(), self.0.len() * 2);
+        for (key, value) in &self.0 {
+            key.encode(out);
+            value.encode(out);
+        }
+    }
+}
+
+impl<K: Into<Value>, V: Into<Value>> FromIterator<(K, V)> for Map {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+        let mut map = Self::new();
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (Value, Value);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Map {
+    type Item = &'a (Value, Value);
+    type IntoIter = std::slice::Iter<'a, (Value, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+keyed_map! {
+    /// A map with symbols as keys (`fields`, §2.8.13): properties of connections, sessions, links and errors.
+    Fields, Symbol, "symbol", |wanted, found| found.as_str() == wanted
+}
