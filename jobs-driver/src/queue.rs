@@ -86,7 +86,8 @@ impl<T> JobQueue<T> {
     /// Removes and returns the items for which `matches` holds, in order.
     pub(crate) fn remove_where(&self, mut matches: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut state = self.lock();
-        let keys: Vec<(i64, u64)> = state.waiting.iter().filter(|(_, item)| matches(item)).map(|(key, _)| *key).collect();
+        let keys: Vec<(i64, u64)> =
+            state.waiting.iter().filter(|(_, item)| matches(item)).map(|(key, _)| *key).collect();
         let removed: Vec<T> = keys.iter().filter_map(|key| state.waiting.remove(key)).collect();
         drop(state);
         self.space.add_permits(removed.len());

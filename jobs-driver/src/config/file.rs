@@ -75,7 +75,8 @@ impl File {
         let mut file = Self { name: name.to_owned(), directory: directory.to_owned(), text, root };
         file.check_version()?;
         for entry in &options.overrides {
-            let Some((path, value)) = entry.split_once('=').filter(|(path, _)| !path.trim().is_empty()) else {
+            let Some((path, value)) = entry.split_once('=').filter(|(path, _)| !path.trim().is_empty())
+            else {
                 return Err(ConfigError::new(name, format!("override {entry:?}: expected key.path=value")));
             };
             let value = environment.expand(unquote(value.trim()));
@@ -98,7 +99,10 @@ impl File {
         if version == "3" || version == "2" || version.starts_with("3.") || version.starts_with("2.") {
             Ok(())
         } else {
-            Err(self.error_at("version", &format!("unsupported configuration version {version:?}, expected \"3\"")))
+            Err(self.error_at(
+                "version",
+                &format!("unsupported configuration version {version:?}, expected \"3\""),
+            ))
         }
     }
 
@@ -183,8 +187,9 @@ impl File {
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path)
-        .map_err(|e| ConfigError::new(path.display().to_string(), format!("cannot read the configuration file: {e}")))
+    std::fs::read_to_string(path).map_err(|e| {
+        ConfigError::new(path.display().to_string(), format!("cannot read the configuration file: {e}"))
+    })
 }
 
 fn parse_tree(text: &str, name: &str) -> Result<Node, ConfigError> {
@@ -224,7 +229,9 @@ fn tree(value: serde_yaml::Value, case: KeyCase, depth: usize) -> Node {
             _ => Node::Null,
         },
         Value::String(text) => Node::Text(text),
-        Value::Sequence(items) => Node::List(items.into_iter().map(|v| tree(v, KeyCase::Lower, depth + 1)).collect()),
+        Value::Sequence(items) => {
+            Node::List(items.into_iter().map(|v| tree(v, KeyCase::Lower, depth + 1)).collect())
+        }
         Value::Mapping(mapping) => {
             let mut map = BTreeMap::new();
             for (key, value) in mapping {

@@ -4,7 +4,6 @@
 //! any section as a typed value. [`JobsConfig`] is the part that this crate needs, checked; it can be built by hand too.
 //! Nothing outside this module knows that the file is YAML.
 
-mod address_stub;
 mod de;
 mod duration;
 mod env;
@@ -18,8 +17,8 @@ pub use duration::GoDuration;
 pub use env::Environment;
 pub use error::ConfigError;
 pub use file::{File, LoadOptions};
-pub(crate) use validated::{DRIVER, known_pipelines, resolve, without_credentials};
 pub use validated::{
-    ConnectionConfig, Declare, DelayConfig, DelayStrategy, Format, JobsConfig, PipelineConfig, ProfileChoice, QueueType, RedialConfig,
-    TlsConfig,
+    ConnectionConfig, Declare, DelayConfig, DelayStrategy, Format, JobsConfig, PipelineConfig, ProfileChoice,
+    QueueType, RedialConfig, TlsConfig,
 };
+pub(crate) use validated::{DRIVER, known_pipelines, resolve, without_credentials};

@@ -84,7 +84,10 @@ jobs:
 "#;
 
 fn options() -> LoadOptions {
-    LoadOptions { overrides: Vec::new(), environment: Environment::of([("HOST", "broker"), ("PREFETCH", "33")]) }
+    LoadOptions {
+        overrides: Vec::new(),
+        environment: Environment::of([("HOST", "broker"), ("PREFETCH", "33")]),
+    }
 }
 
 fn file(text: &str) -> File {
@@ -135,14 +138,19 @@ fn the_documented_pipelines_load_without_a_connection_section() {
     assert!(config.consume.is_empty());
     assert_eq!(
         config.pipelines["events-pipeline"],
-        PipelineConfig::new("events-queue").exchange("events-exchange", "topic", "events.#").prefetch(25).priority(3)
+        PipelineConfig::new("events-queue")
+            .exchange("events-exchange", "topic", "events.#")
+            .prefetch(25)
+            .priority(3)
     );
     assert_eq!(config.pipelines["priority-orders"].prefetch, 50);
 }
 
 #[test]
 fn nothing_secret_is_shown() {
-    let config = jobs(&RABBITMQ.replace("container_id:", "username: hugo\n  password: \"s3cret\"\n  container_id:")).unwrap();
+    let config =
+        jobs(&RABBITMQ.replace("container_id:", "username: hugo\n  password: \"s3cret\"\n  container_id:"))
+            .unwrap();
     let shown = format!("{config:?} {:?}", file(RABBITMQ));
     for secret in ["password@", "username:password", "s3cret", "hugo"] {
         assert!(!shown.contains(secret), "{shown}");
@@ -155,7 +163,10 @@ fn yaml_errors_have_a_line_and_a_column() {
     let error = File::parse("jobs:\n  consume: [\"a\"\n  x: 1\n", "a/.rr.yaml", &options()).unwrap_err();
     let (line, column) = error.position().unwrap();
     assert!((2..=3).contains(&line), "{error}");
-    assert!(error.to_string().starts_with(&format!("a/.rr.yaml:{line}:{column}: not valid YAML: ")), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("a/.rr.yaml:{line}:{column}: not valid YAML: ")),
+        "{error}"
+    );
     assert!(!error.to_string().contains('\n'));
 }
 
@@ -178,7 +189,7 @@ fn errors_about_values_have_the_place_of_their_key() {
     );
     let error = jobs(&RABBITMQ.replace("amqp://username", "http://username")).unwrap_err().to_string();
     assert!(error.starts_with(".rr.yaml:3:3: amqp1.addr: not a broker address: "), "{error}");
-    assert!(!error.contains("password@") && !error.contains("username:password"), "{error}");
+    assert!(!error.contains("username") && !error.contains("rabbitmq:5672"), "{error}");
 }
 
 #[test]
@@ -329,7 +340,11 @@ fn included_files_replace_sections_and_envfile_adds_variables() {
     let path = |name: &str| directory.path().join(name);
     std::fs::write(path(".rr.yaml"), "version: '3'\nenvfile: .env\ninclude: [jobs.yaml]\namqp1: {addr: 'amqp://${BROKER}/'}\njobs: {timeout: 1}\n").unwrap();
     std::fs::write(path(".env"), "BROKER=there:1\nHOST=never\n").unwrap();
-    std::fs::write(path("jobs.yaml"), "version: '3'\njobs: {pipelines: {P: {driver: amqp1, config: {queue: $HOST}}}}\n").unwrap();
+    std::fs::write(
+        path("jobs.yaml"),
+        "version: '3'\njobs: {pipelines: {P: {driver: amqp1, config: {queue: $HOST}}}}\n",
+    )
+    .unwrap();
     let file = File::load(&path(".rr.yaml"), &options()).unwrap();
     assert_eq!(file.directory(), directory.path());
     let config = JobsConfig::from_file(&file).unwrap();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::address_stub::Address;
+use amqp_transport::Address;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -126,7 +126,8 @@ impl JobsConfig {
         }
         for name in jobs.consume.unwrap_or_default() {
             let Some(known) = config.resolve(&name) else {
-                let message = format!("no pipeline {name:?} is defined; {}", known_pipelines(&config.pipelines));
+                let message =
+                    format!("no pipeline {name:?} is defined; {}", known_pipelines(&config.pipelines));
                 return Err(file.error_at("jobs.consume", &message));
             };
             let known = known.to_owned();
@@ -364,7 +365,12 @@ impl PipelineConfig {
 
     /// Publishes to `exchange` with `routing_key`.
     #[must_use]
-    pub fn exchange(mut self, exchange: impl Into<String>, kind: impl Into<String>, routing_key: impl Into<String>) -> Self {
+    pub fn exchange(
+        mut self,
+        exchange: impl Into<String>,
+        kind: impl Into<String>,
+        routing_key: impl Into<String>,
+    ) -> Self {
         self.exchange = Some(exchange.into());
         self.exchange_type = kind.into();
         self.routing_key = Some(routing_key.into());
@@ -542,7 +548,9 @@ struct DelaySection {
 }
 
 /// Queue arguments: a map, or the JSON text of one (where an empty list means none).
-fn arguments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
+fn arguments<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
     use serde_json::Value;
     let value = match Value::deserialize(deserializer)? {
         Value::String(text) if text.trim().is_empty() => Value::Null,
@@ -588,9 +596,9 @@ fn connection(file: &File) -> Result<ConnectionConfig, ConfigError> {
 }
 
 fn check_address(addr: &str) -> Result<(), String> {
-    addr.parse::<Address>()
-        .map(|_| ())
-        .map_err(|e| format!("not a broker address: {e}; expected amqp://user:password@host:port/ (or amqps://)"))
+    addr.parse::<Address>().map(|_| ()).map_err(|e| {
+        format!("not a broker address: {e}; expected amqp://user:password@host:port/ (or amqps://)")
+    })
 }
 
 /// The pipeline `name` of the file: its own keys, then those of the global section over them.
@@ -614,9 +622,11 @@ fn pipeline(file: &File, name: &str, node: &Node) -> Result<PipelineConfig, Conf
         merged.entry(key).or_insert(value);
     }
     let global = match file.node("amqp1") {
-        Some(Node::Map(map)) => {
-            map.iter().filter(|(k, _)| !CONNECTION_KEYS.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
-        }
+        Some(Node::Map(map)) => map
+            .iter()
+            .filter(|(k, _)| !CONNECTION_KEYS.contains(&k.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
         _ => BTreeMap::new(),
     };
     pipeline_of(file, name, merged, global, &keys)
@@ -652,8 +662,10 @@ fn pipeline_of(
         queue: filled(section.queue),
         exchange: filled(section.exchange),
         // `topics` is what RoadRunner's PHP client calls it.
-        exchange_type: filled(section.exchange_type)
-            .map_or_else(|| "direct".to_owned(), |kind| if kind == "topics" { "topic".to_owned() } else { kind }),
+        exchange_type: filled(section.exchange_type).map_or_else(
+            || "direct".to_owned(),
+            |kind| if kind == "topics" { "topic".to_owned() } else { kind },
+        ),
         routing_key: filled(section.routing_key),
         durable: section.durable.unwrap_or(true),
         exclusive: section.exclusive,
@@ -698,7 +710,8 @@ fn flat(mut map: BTreeMap<String, Node>) -> BTreeMap<String, Node> {
         }
         let Some(Node::Map(inner)) = map.remove(section) else { continue };
         for (key, value) in inner {
-            let name = renames.iter().find(|(from, _)| *from == key).map_or(key.as_str(), |(_, to)| to).to_owned();
+            let name =
+                renames.iter().find(|(from, _)| *from == key).map_or(key.as_str(), |(_, to)| to).to_owned();
             map.insert(name, value);
         }
     }
