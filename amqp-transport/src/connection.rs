@@ -1,7 +1,7 @@
 //! Connections as users hold them: connecting, the handle, and its end.
 
-use crate::engine::sasl::Sasl;
 use crate::engine::limits::Limits;
+use crate::engine::sasl::Sasl;
 use crate::engine::{Engine, Side};
 use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
@@ -235,7 +235,8 @@ impl ConnectOptions {
         open.hostname = Some(self.hostname.clone().unwrap_or_else(|| self.address.host().to_owned()).into());
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.desired_capabilities.clone_from(&self.desired_capabilities);
-        let engine = Engine::new(Side::Client(self.effective_sasl()), open, self.limits.clone(), Instant::now());
+        let engine =
+            Engine::new(Side::Client(self.effective_sasl()), open, self.limits.clone(), Instant::now());
         let handle = ConnectionHandle::start(engine, stream);
         let peer = handle
             .shared
@@ -335,7 +336,9 @@ impl Connection {
         let shared = &self.handle.shared;
         shared.act(|state| state.engine.close(None, Instant::now()));
         let end = shared
-            .wait(&shared.changed, |state| state.engine.is_ended().then(|| state.engine.end().cloned()).flatten())
+            .wait(&shared.changed, |state| {
+                state.engine.is_ended().then(|| state.engine.end().cloned()).flatten()
+            })
             .await;
         match end {
             ConnectionError::ClosedLocally => Ok(()),

@@ -65,7 +65,10 @@ fn sasl_text(code: Option<SaslCode>, offered: &[Symbol]) -> String {
     match code {
         None => {
             let offered: Vec<_> = offered.iter().map(Symbol::as_str).collect();
-            format!("the peer offers no SASL mechanism that is configured here (it offers {})", offered.join(", "))
+            format!(
+                "the peer offers no SASL mechanism that is configured here (it offers {})",
+                offered.join(", ")
+            )
         }
         Some(SaslCode::Auth) => "the peer refused the user name or password".to_owned(),
         Some(SaslCode::SysPerm) => "the peer cannot authenticate anyone (permanent error)".to_owned(),

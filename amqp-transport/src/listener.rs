@@ -128,7 +128,8 @@ impl ListenerOptions {
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.offered_capabilities.clone_from(&self.offered_capabilities);
         let side = Side::Listener(Arc::clone(&self.authenticator));
-        let handle = ConnectionHandle::start(Engine::new(side, open, self.limits.clone(), Instant::now()), stream);
+        let handle =
+            ConnectionHandle::start(Engine::new(side, open, self.limits.clone(), Instant::now()), stream);
         let (peer, identity) = handle
             .shared
             .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {

@@ -350,7 +350,7 @@ impl Sender {
     }
 }
 
-const fn outgoing(payload: Payload, settled: bool, token: Token) -> OutgoingDelivery {
+fn outgoing(payload: Payload, settled: bool, token: Token) -> OutgoingDelivery {
     OutgoingDelivery {
         payload: payload.bytes,
         message_format: payload.message_format,
@@ -378,9 +378,7 @@ impl Future for Confirmation {
         let polled = self.link.shared().look(|state| state.poll_confirm(token, cx.waker()));
         polled.map(|outcome| {
             self.token = None;
-            outcome.ok_or_else(|| {
-                SendError::Unknown(self.link.end().unwrap_or(LinkError::DetachedLocally))
-            })
+            outcome.ok_or_else(|| SendError::Unknown(self.link.end().unwrap_or(LinkError::DetachedLocally)))
         })
     }
 }

@@ -56,8 +56,12 @@ impl Session {
             let key = state.engine.begin()?;
             Ok::<_, SessionError>((key, state.watch_session(key)))
         })?;
-        let handle =
-            Arc::new(SessionHandle { connection: Arc::clone(&connection.handle), key, changed, is_owned: true });
+        let handle = Arc::new(SessionHandle {
+            connection: Arc::clone(&connection.handle),
+            key,
+            changed,
+            is_owned: true,
+        });
         shared
             .wait(&handle.changed, |state| match state.engine.check_session(key) {
                 Ok(true) => Some(Ok(())),
@@ -99,7 +103,8 @@ impl Session {
             Ok::<_, LinkError>((key, state.watch_link(key)))
         })?;
         // From here on the link is detached if this future is dropped.
-        let mut link = LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None };
+        let mut link =
+            LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None };
         let attach = shared
             .wait(&link.changed, |state| match state.engine.link_status(key) {
                 LinkStatus::Pending => None,
@@ -118,8 +123,8 @@ impl Session {
         let key = self.handle.key;
         shared.act(|state| state.engine.end_session(key, None));
         let patience = shared.look(|state| state.engine.io.limits.close);
-        let answered = shared
-            .wait(&self.handle.changed, |state| state.engine.is_session_unmapped(key).then_some(()));
+        let answered =
+            shared.wait(&self.handle.changed, |state| state.engine.is_session_unmapped(key).then_some(()));
         if tokio::time::timeout(patience, answered).await.is_err() {
             tracing::debug!("the peer did not answer the end of a session in time");
         }
@@ -128,10 +133,7 @@ impl Session {
     /// Waits until the session ends, and tells why.
     pub async fn ended(&self) -> SessionError {
         let key = self.handle.key;
-        self.handle
-            .shared()
-            .wait(&self.handle.changed, |state| state.engine.check_session(key).err())
-            .await
+        self.handle.shared().wait(&self.handle.changed, |state| state.engine.check_session(key).err()).await
     }
 }
 
@@ -185,8 +187,8 @@ impl LinkHandle {
         let shared = self.shared();
         shared.act(|state| state.engine.detach(self.key, closed, None));
         let patience = shared.look(|state| state.engine.io.limits.close);
-        let answered = shared
-            .wait(&self.changed, |state| state.engine.is_link_detached(self.key).then_some(()));
+        let answered =
+            shared.wait(&self.changed, |state| state.engine.is_link_detached(self.key).then_some(()));
         if tokio::time::timeout(patience, answered).await.is_err() {
             tracing::debug!(link = self.name, "the peer did not answer a detach in time");
         }

@@ -83,7 +83,12 @@ impl Engine {
         self.end_session_with(key, SessionError::EndedLocally, error);
     }
 
-    pub(super) fn end_session_with(&mut self, key: SessionKey, reason: SessionError, error: Option<ErrorInfo>) {
+    pub(super) fn end_session_with(
+        &mut self,
+        key: SessionKey,
+        reason: SessionError,
+        error: Option<ErrorInfo>,
+    ) {
         self.flush_sessions();
         let Some(session) = self.sessions.get_mut(key.0) else { return };
         if !matches!(session.state, SessionState::BeginSent | SessionState::Mapped) {
@@ -121,7 +126,7 @@ impl Engine {
             }
         };
         let mut link = Link::new(key, options.name.clone(), LinkState::AttachSent, kind);
-        let mut attach = Attach::new(options.name, 0, options.role);
+        let mut attach = Attach::new(options.name, 0_u32, options.role);
         attach.snd_settle_mode = options.snd_settle_mode;
         attach.rcv_settle_mode = options.rcv_settle_mode;
         attach.source = options.termini.source;
@@ -146,7 +151,7 @@ impl Engine {
         link.check()?;
         let Some(remote) = link.remote_attach.as_deref() else { return Err(LinkError::DetachedLocally) };
         let max_message_size = self.io.limits.max_message_size;
-        let mut attach = Attach::new(link.name.clone(), 0, link.role());
+        let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());
         attach.snd_settle_mode = remote.snd_settle_mode;
         attach.rcv_settle_mode = remote.rcv_settle_mode;
         attach.source = termini.source.or_else(|| remote.source.clone());
@@ -269,7 +274,11 @@ impl Engine {
     }
 
     /// Sends a message. Call only while there is credit; it leaves as the session window allows.
-    pub(crate) fn send(&mut self, key: LinkKey, delivery: OutgoingDelivery) -> Result<DeliveryNumber, SendError> {
+    pub(crate) fn send(
+        &mut self,
+        key: LinkKey,
+        delivery: OutgoingDelivery,
+    ) -> Result<DeliveryNumber, SendError> {
         let link = self.usable(key).map_err(SendError::NotSent)?;
         let session_key = link.session;
         let Some(sender) = link.sender() else { return Err(SendError::NotSent(LinkError::DetachedLocally)) };
@@ -286,7 +295,8 @@ impl Engine {
             tag: delivery.tag,
             id: None,
         });
-        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0)) {
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0))
+        {
             session.make_ready(key, link, &mut self.io);
         }
         Ok(number)
@@ -339,13 +349,18 @@ impl Engine {
     }
 
     /// Changes what may arrive, then tells the peer.
-    fn change_credit(&mut self, key: LinkKey, change: impl FnOnce(&mut ReceiverLink)) -> Result<(), LinkError> {
+    fn change_credit(
+        &mut self,
+        key: LinkKey,
+        change: impl FnOnce(&mut ReceiverLink),
+    ) -> Result<(), LinkError> {
         let link = self.usable(key)?;
         if let Some(receiver) = link.receiver() {
             change(receiver);
         }
         let session_key = link.session;
-        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0)) {
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0))
+        {
             session.want_flow(key, link, &mut self.io);
         }
         Ok(())

@@ -14,7 +14,9 @@ use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::security::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
-use amqp_codec::transport::{Attach, Begin, Close, ErrorInfo, Open, Performative, Role, SenderSettleMode, conditions};
+use amqp_codec::transport::{
+    Attach, Begin, Close, ErrorInfo, Open, Performative, Role, SenderSettleMode, conditions,
+};
 use amqp_codec::types::Symbol;
 use bytes::{Buf, Bytes, BytesMut};
 use slab::Slab;
@@ -226,7 +228,8 @@ impl Engine {
         let Some(octets) = input.get(..FrameHeader::LEN) else { return Ok(false) };
         let header = FrameHeader::decode(octets)
             .map_err(|error| ErrorInfo::new(conditions::FRAMING_ERROR, error.to_string()))?;
-        let is_sasl_phase = matches!(self.phase, Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome);
+        let is_sasl_phase =
+            matches!(self.phase, Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome);
         let limit = match self.phase {
             Phase::Opened | Phase::Close => self.open.max_frame_size,
             // Our own open tells the peer what we take; before it, peers keep to much less.
@@ -280,11 +283,15 @@ impl Engine {
             frame::decode_sasl_body(body).ok()
         };
         match (frame, self.phase) {
-            (Some(SaslFrame::Mechanisms(mechanisms)), Phase::SaslMechanisms) => self.on_mechanisms(mechanisms),
+            (Some(SaslFrame::Mechanisms(mechanisms)), Phase::SaslMechanisms) => {
+                self.on_mechanisms(mechanisms)
+            }
             (Some(SaslFrame::Outcome(outcome)), Phase::SaslOutcome) => self.on_sasl_outcome(&outcome),
             (Some(SaslFrame::Challenge(_)), Phase::SaslOutcome) => {
                 // None of the mechanisms spoken here takes part in an exchange; an empty answer is always legal.
-                self.io.outbox.sasl(&SaslFrame::Response(amqp_codec::security::SaslResponse::new(Bytes::new())));
+                self.io
+                    .outbox
+                    .sasl(&SaslFrame::Response(amqp_codec::security::SaslResponse::new(Bytes::new())));
             }
             (Some(SaslFrame::Init(init)), Phase::SaslInit) => {
                 let Side::Listener(authenticator) = &self.side else { return };
@@ -308,7 +315,10 @@ impl Engine {
                 if matches!(self.side, Side::Listener(_)) {
                     self.io.outbox.sasl(&SaslFrame::Outcome(SaslOutcome::new(SaslCode::Sys)));
                 }
-                let info = ErrorInfo::new(conditions::DECODE_ERROR, "a SASL frame that is malformed or out of place");
+                let info = ErrorInfo::new(
+                    conditions::DECODE_ERROR,
+                    "a SASL frame that is malformed or out of place",
+                );
                 self.finish(ConnectionError::Violation(info));
             }
         }
@@ -387,7 +397,10 @@ impl Engine {
             ));
         }
         if channel != 0 {
-            return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("open came on channel {channel}, not 0")));
+            return Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                format!("open came on channel {channel}, not 0"),
+            ));
         }
         Ok(())
     }
@@ -422,9 +435,7 @@ impl Engine {
             Some(ours) => {
                 let pending = self.local_channels.get(usize::from(ours)).copied().flatten();
                 pending.filter(|key| {
-                    self.sessions
-                        .get(key.0)
-                        .is_some_and(|session| session.remote_channel.is_none())
+                    self.sessions.get(key.0).is_some_and(|session| session.remote_channel.is_none())
                 })
             }
             None => self.new_session(),
@@ -599,7 +610,8 @@ impl Engine {
                     self.io.send(0, Performative::Open(Box::new(self.open.clone())));
                 }
                 self.io.send(0, Performative::Close(Close { error: Some(error.clone()) }));
-                if error.condition == conditions::FRAMING_ERROR || error.condition == conditions::DECODE_ERROR {
+                if error.condition == conditions::FRAMING_ERROR || error.condition == conditions::DECODE_ERROR
+                {
                     // The stream cannot be followed any further.
                     return self.finish(ConnectionError::Violation(error));
                 }
@@ -633,8 +645,12 @@ impl Engine {
             return self.finish(reason);
         }
         let why = match self.phase {
-            Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => format!("{why} during authentication"),
-            Phase::Open => format!("{why} after authentication, before it opened: perhaps it does not know the virtual host"),
+            Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => {
+                format!("{why} during authentication")
+            }
+            Phase::Open => format!(
+                "{why} after authentication, before it opened: perhaps it does not know the virtual host"
+            ),
             _ => why.to_owned(),
         };
         self.io.outbox.clear();
@@ -723,7 +739,8 @@ impl Engine {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
             Phase::Opened if self.idle.is_peer_silent(now) => {
-                let error = ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, "local idle time-out expired");
+                let error =
+                    ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, "local idle time-out expired");
                 self.io.send(0, Performative::Close(Close { error: Some(error) }));
                 self.finish(ConnectionError::IdleTimeout);
             }

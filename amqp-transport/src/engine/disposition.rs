@@ -39,14 +39,14 @@ impl Verdicts {
     /// All that is waiting, in serial order, neighbours joined.
     pub(crate) fn flush(&mut self) -> Vec<Run> {
         let mut runs = std::mem::take(&mut self.runs);
-        let Some(oldest) =
-            runs.iter().map(|run| run.first).reduce(|a, b| if a.is_after(b) { b } else { a })
+        let Some(oldest) = runs.iter().map(|run| run.first).reduce(|a, b| if a.is_after(b) { b } else { a })
         else {
             return runs;
         };
         runs.sort_by_key(|run| run.first.since(oldest));
         runs.dedup_by(|next, run| {
-            let joins = run.last.plus(1) == next.first && run.settled == next.settled && run.state == next.state;
+            let joins =
+                run.last.plus(1) == next.first && run.settled == next.settled && run.state == next.state;
             if joins {
                 run.last = next.last;
             }

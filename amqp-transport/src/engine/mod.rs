@@ -24,8 +24,6 @@ mod outbox;
 pub(crate) mod sasl;
 mod serial;
 mod session;
-#[cfg(test)]
-mod tests;
 mod unsettled;
 mod window;
 
@@ -111,7 +109,7 @@ impl Io {
 
 /// The attach that refuses a peer's: without the terminus that would be this side's to give (§2.6.3).
 fn refusal(link: &Link) -> Attach {
-    let mut attach = Attach::new(link.name.clone(), 0, link.role());
+    let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());
     if let Some(remote) = &link.remote_attach {
         attach.snd_settle_mode = remote.snd_settle_mode;
         attach.rcv_settle_mode = remote.rcv_settle_mode;

@@ -28,7 +28,9 @@ pub enum Sasl {
 impl fmt::Debug for Sasl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plain { user, .. } => f.debug_struct("Plain").field("user", user).field("password", &"***").finish(),
+            Self::Plain { user, .. } => {
+                f.debug_struct("Plain").field("user", user).field("password", &"***").finish()
+            }
             Self::Anonymous => f.write_str("Anonymous"),
             Self::External => f.write_str("External"),
             Self::None => f.write_str("None"),
@@ -52,7 +54,7 @@ impl Sasl {
             return None;
         }
         let mut init = SaslInit::new(mechanism);
-        init.initial_response = Some(Bytes::from(response));
+        init.initial_response = Some(Bytes::from(response).into());
         init.hostname = hostname.map(Into::into);
         Some(init)
     }
@@ -98,7 +100,10 @@ pub struct StaticCredentials {
 impl fmt::Debug for StaticCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<_> = self.users.iter().map(|(user, _)| user).collect();
-        f.debug_struct("StaticCredentials").field("anonymous", &self.anonymous).field("users", &users).finish()
+        f.debug_struct("StaticCredentials")
+            .field("anonymous", &self.anonymous)
+            .field("users", &users)
+            .finish()
     }
 }
 
@@ -148,24 +153,29 @@ mod tests {
 
     fn init(mechanism: &'static str, response: &'static [u8]) -> SaslInit {
         let mut init = SaslInit::new(Symbol::from_static(mechanism));
-        init.initial_response = Some(Bytes::from_static(response));
+        init.initial_response = Some(Bytes::from_static(response).into());
         init
     }
 
     #[test]
     fn only_the_right_password_gets_in() {
-        let users = StaticCredentials { anonymous: false, users: vec![("guest".into(), "se\u{e4}cret".into())] };
+        let users =
+            StaticCredentials { anonymous: false, users: vec![("guest".into(), "se\u{e4}cret".into())] };
         assert_eq!(
             verify(&users, &init("PLAIN", "\0guest\0se\u{e4}cret".as_bytes())),
             Ok(Identity::User("guest".into()))
         );
-        for wrong in ["\0guest\0", "\0guest\0secret", "guest\0secret", "", "\0\0", "\0guest\0se\u{e4}cret\0x"] {
+        for wrong in ["\0guest\0", "\0guest\0secret", "guest\0secret", "", "\0\0", "\0guest\0se\u{e4}cret\0x"]
+        {
             assert_eq!(verify(&users, &init("PLAIN", wrong.as_bytes())), Err(SaslCode::Auth), "{wrong:?}");
         }
         assert_eq!(verify(&users, &init("PLAIN", b"\0guest\0\xff")), Err(SaslCode::Auth));
         assert_eq!(verify(&users, &init("ANONYMOUS", b"")), Err(SaslCode::Auth));
         assert_eq!(verify(&users, &init("EXTERNAL", b"")), Err(SaslCode::Auth));
-        assert_eq!(verify(&users, &init("PLAIN", "other\0guest\0se\u{e4}cret".as_bytes())), Err(SaslCode::Auth));
+        assert_eq!(
+            verify(&users, &init("PLAIN", "other\0guest\0se\u{e4}cret".as_bytes())),
+            Err(SaslCode::Auth)
+        );
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::{Fault, Io, LinkKey, Links, SessionKey, index};
 use crate::error::{LinkError, Outcome, SessionError};
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{
-    Attach, Begin, Detach, Disposition, End, ErrorInfo, Flow, Performative, Role, Transfer, conditions,
+    Attach, Begin, Detach, Disposition, End, ErrorInfo, Flow, Performative, ReceiverSettleMode, Role,
+    Transfer, conditions,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -43,6 +44,14 @@ struct Sent {
     has_outcome: bool,
 }
 
+/// A delivery that arrived unsettled.
+#[derive(Debug)]
+struct Received {
+    link: LinkKey,
+    /// This side gave its verdict and waits for the sender to settle (receiver settle mode second).
+    has_verdict: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) key: SessionKey,
@@ -59,7 +68,7 @@ pub(crate) struct Session {
     local_handles: Vec<Option<LinkKey>>,
     remote_handles: Vec<Option<LinkKey>>,
     sent: Unsettled<Sent>,
-    received: Unsettled<LinkKey>,
+    received: Unsettled<Received>,
     received_from_begin: bool,
     receiver_verdicts: Verdicts,
     sender_verdicts: Verdicts,
@@ -97,11 +106,8 @@ impl Session {
     }
 
     pub(crate) fn send_begin(&self, io: &mut Io) {
-        let mut begin = Begin::new(
-            self.outgoing.next_outgoing_id().0,
-            self.incoming.remaining(),
-            OUTGOING_WINDOW,
-        );
+        let mut begin =
+            Begin::new(self.outgoing.next_outgoing_id().0, self.incoming.remaining(), OUTGOING_WINDOW);
         begin.remote_channel = self.remote_channel;
         begin.handle_max = io.limits.handle_max;
         io.send(self.local_channel, Performative::Begin(Box::new(begin)));
@@ -336,7 +342,7 @@ impl Session {
                 sender.not_started = 0;
             }
             Kind::Receiver(receiver) => {
-                self.received.take_where(|owner| *owner == key);
+                self.received.take_where(|received| received.link == key);
                 io.partial_bytes = io.partial_bytes.saturating_sub(receiver.partial_len());
                 receiver.partial = None;
             }
@@ -436,7 +442,8 @@ impl Session {
     }
 
     fn flow(&self) -> Flow {
-        let mut flow = Flow::new(self.incoming.remaining(), self.outgoing.next_outgoing_id().0, OUTGOING_WINDOW);
+        let mut flow =
+            Flow::new(self.incoming.remaining(), self.outgoing.next_outgoing_id().0, OUTGOING_WINDOW);
         flow.next_incoming_id = self.incoming.next_incoming_id().map(|id| id.0);
         flow
     }
@@ -549,10 +556,15 @@ impl Session {
         let Kind::Receiver(receiver) = &mut link.kind else {
             return Err(Fault::Link(
                 key,
-                ErrorInfo::new(conditions::NOT_ALLOWED, "a transfer came on a link whose receiver is the peer"),
+                ErrorInfo::new(
+                    conditions::NOT_ALLOWED,
+                    "a transfer came on a link whose receiver is the peer",
+                ),
             ));
         };
-        if !self.received_from_begin && let Some(id) = transfer.delivery_id {
+        if !self.received_from_begin
+            && let Some(id) = transfer.delivery_id
+        {
             // The first delivery-id may be any number (§2.7.5).
             self.received_from_begin = true;
             self.received.restart(Serial(id));
@@ -581,7 +593,7 @@ impl Session {
                 )));
             }
             let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
-            self.received.push((!settled).then_some(key));
+            self.received.push((!settled).then_some(Received { link: key, has_verdict: false }));
             receiver.start(id, transfer, payload)
         } else {
             receiver.go_on(transfer, &payload)
@@ -630,6 +642,20 @@ impl Session {
         outcome: Outcome,
         io: &mut Io,
     ) -> bool {
+        let waits_for_sender =
+            link.receiver().is_some_and(|receiver| receiver.settle_mode == ReceiverSettleMode::Second);
+        if waits_for_sender {
+            // The sender applies the verdict and settles; only then is the delivery done with (§2.6.12).
+            return match self.received.get_mut(id) {
+                Some(received) if !received.has_verdict => {
+                    received.has_verdict = true;
+                    self.receiver_verdicts.push(id, false, outcome.into_state());
+                    self.touch(io);
+                    true
+                }
+                _ => false,
+            };
+        }
         if self.received.take(id).is_none() {
             return false;
         }
@@ -676,8 +702,15 @@ impl Session {
     }
 
     /// The peer tells what became of our deliveries.
-    fn on_receiver_disposition(&mut self, first: Serial, last: Serial, disposition: Disposition, io: &mut Io) {
-        let is_final = disposition.settled || disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
+    fn on_receiver_disposition(
+        &mut self,
+        first: Serial,
+        last: Serial,
+        disposition: Disposition,
+        io: &mut Io,
+    ) {
+        let is_final =
+            disposition.settled || disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
         if !is_final {
             return;
         }
@@ -714,7 +747,7 @@ impl Session {
             return;
         }
         for id in self.received.within(first, last) {
-            let Some(key) = self.received.take(id) else { continue };
+            let Some(Received { link: key, .. }) = self.received.take(id) else { continue };
             if !disposition.settled {
                 self.receiver_verdicts.push(id, true, disposition.state.clone());
             }
@@ -797,7 +830,8 @@ impl Session {
         if self.end.is_none() {
             self.end = Some(reason.clone());
         }
-        let mut keys: Vec<_> = self.local_handles.iter().chain(&self.remote_handles).flatten().copied().collect();
+        let mut keys: Vec<_> =
+            self.local_handles.iter().chain(&self.remote_handles).flatten().copied().collect();
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
@@ -822,5 +856,8 @@ impl Session {
 }
 
 fn unattached(handle: u32) -> Fault {
-    Fault::Session(ErrorInfo::new(conditions::UNATTACHED_HANDLE, format!("no link is attached at handle {handle}")))
+    Fault::Session(ErrorInfo::new(
+        conditions::UNATTACHED_HANDLE,
+        format!("no link is attached at handle {handle}"),
+    ))
 }

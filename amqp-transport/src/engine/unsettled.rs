@@ -22,6 +22,7 @@ impl<T> Unsettled<T> {
         self.first.plus(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
     }
 
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.live
     }

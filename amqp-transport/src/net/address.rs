@@ -32,7 +32,9 @@ pub struct Address {
 #[non_exhaustive]
 pub enum AddressError {
     /// Not a URL at all.
-    #[error("not a URL of the form amqp://user:password@host:port ({0}); in user and password, write / as %2F, @ as %40, : as %3A and % as %25")]
+    #[error(
+        "not a URL of the form amqp://user:password@host:port ({0}); in user and password, write / as %2F, @ as %40, : as %3A and % as %25"
+    )]
     NotUrl(String),
     /// The scheme is neither `amqp` nor `amqps`.
     #[error("the scheme is {0:?}, expected amqp or amqps")]
@@ -59,7 +61,8 @@ impl FromStr for Address {
             let text = percent_decode_str(text).decode_utf8().map_err(|_| AddressError::NotUtf8(what))?;
             Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
         };
-        let host = url.host_str().and_then(|host| host.strip_prefix('[')?.strip_suffix(']')).or(url.host_str());
+        let host =
+            url.host_str().and_then(|host| host.strip_prefix('[')?.strip_suffix(']')).or(url.host_str());
         let host = decode("host", host.unwrap_or_default())?.ok_or(AddressError::NoHost)?;
         Ok(Self {
             tls,
@@ -126,7 +129,11 @@ impl fmt::Display for Address {
             (Some(user), None) => write!(f, "{user}@")?,
             (None, _) => {}
         }
-        if self.host.contains(':') { write!(f, "[{}]", self.host)? } else { f.write_str(&self.host)? }
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            f.write_str(&self.host)?
+        }
         write!(f, ":{}", self.port)?;
         match &self.vhost {
             Some(vhost) => write!(f, "/{vhost}"),
@@ -167,7 +174,14 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong_and_never_the_password() {
-        for wrong in ["", "localhost:5672", "http://u:hunter2@h", "amqp://", "amqp://u:hunter2@", "amqp://u:hunt/er2@h:1"] {
+        for wrong in [
+            "",
+            "localhost:5672",
+            "http://u:hunter2@h",
+            "amqp://",
+            "amqp://u:hunter2@",
+            "amqp://u:hunt/er2@h:1",
+        ] {
             let error = wrong.parse::<Address>().unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{wrong} gives {error}");
         }

@@ -40,7 +40,8 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
             break;
         }
         let step = async { driver.step(&mut transport, is_ended, timer.as_mut()).await };
-        let stepped = if is_ended { tokio::time::timeout(GOODBYE, step).await.unwrap_or(false) } else { step.await };
+        let stepped =
+            if is_ended { tokio::time::timeout(GOODBYE, step).await.unwrap_or(false) } else { step.await };
         if is_ended && !stepped {
             break;
         }
@@ -127,7 +128,8 @@ impl Driver<'_> {
     ) -> Poll<io::Result<bool>> {
         let mut wrote = false;
         while !self.output.is_empty() {
-            let slices: Vec<_> = self.output.iter().take(WRITE_SLICES).map(|chunk| IoSlice::new(chunk)).collect();
+            let slices: Vec<_> =
+                self.output.iter().take(WRITE_SLICES).map(|chunk| IoSlice::new(chunk)).collect();
             let written = match Pin::new(&mut *transport).poll_write_vectored(cx, &slices) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => return if wrote { Poll::Ready(Ok(true)) } else { Poll::Pending },
@@ -159,13 +161,20 @@ impl Driver<'_> {
         }
     }
 
-    fn poll_read<T: AsyncRead + Unpin>(&mut self, transport: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_read<T: AsyncRead + Unpin>(
+        &mut self,
+        transport: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
             self.input.reserve(READ_BUFFER);
         }
         let read = ready!(pin!(transport.read_buf(&mut self.input)).poll(cx))?;
         if read == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer ended the stream")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the peer ended the stream",
+            )));
         }
         let input = &mut self.input;
         let now = Instant::now();

@@ -188,20 +188,18 @@ impl State {
                         slot.outcomes.push_back((number, outcome));
                     }
                 }
-                Event::Outcome { token: Token(index), outcome, .. } => {
-                    match self.confirms.get_mut(index) {
-                        Some(confirm @ Confirm::Waiting(_)) => {
-                            let before = std::mem::replace(confirm, Confirm::Done(outcome));
-                            if let Confirm::Waiting(Some(waker)) = before {
-                                wakes.wakers.push(waker);
-                            }
+                Event::Outcome { token: Token(index), outcome, .. } => match self.confirms.get_mut(index) {
+                    Some(confirm @ Confirm::Waiting(_)) => {
+                        let before = std::mem::replace(confirm, Confirm::Done(outcome));
+                        if let Confirm::Waiting(Some(waker)) = before {
+                            wakes.wakers.push(waker);
                         }
-                        Some(Confirm::Abandoned) => {
-                            self.confirms.try_remove(index);
-                        }
-                        Some(Confirm::Done(_)) | None => {}
                     }
-                }
+                    Some(Confirm::Abandoned) => {
+                        self.confirms.try_remove(index);
+                    }
+                    Some(Confirm::Done(_)) | None => {}
+                },
             }
         }
         wakes

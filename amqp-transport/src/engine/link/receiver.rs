@@ -74,11 +74,6 @@ impl ReceiverLink {
         self.partial.is_none()
     }
 
-    /// The id of the delivery that is being put together.
-    pub(crate) fn partial_id(&self) -> Option<Serial> {
-        self.partial.as_ref().map(|partial| partial.delivery.id)
-    }
-
     /// The first frame of a delivery.
     pub(crate) fn start(
         &mut self,

@@ -1,0 +1,288 @@
+//! Client and listener of this crate against each other, over an in-memory stream.
+
+use amqp_codec::messaging::{Message, Modified, Source, Target};
+use amqp_codec::transport::{ErrorInfo, Role, conditions};
+use amqp_transport::{
+    Address, ConnectOptions, Connection, Credit, Incoming, Limits, LinkError, ListenerOptions, Outcome,
+    Payload, Receiver, ReceiverOptions, Sender, SenderOptions, StaticCredentials,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn credentials() -> Arc<StaticCredentials> {
+    Arc::new(StaticCredentials { anonymous: true, users: vec![("guest".into(), "guest".into())] })
+}
+
+/// A connection with these limits on both sides.
+async fn pair_with(limits: Limits) -> (Connection, Incoming) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let listener = ListenerOptions::new("server").authenticator(credentials()).limits(limits.clone());
+    let address: Address = "amqp://guest:guest@localhost".parse().unwrap();
+    let client = ConnectOptions::new(address).container_id("client").limits(limits);
+    let (client, incoming) = tokio::join!(client.connect_over(near), listener.accept(far));
+    (client.unwrap(), incoming.unwrap())
+}
+
+async fn pair() -> (Connection, Incoming) {
+    pair_with(Limits::default()).await
+}
+
+/// A link from the client to the listener.
+async fn client_sends(client: &Connection, incoming: &Incoming, credit: Credit) -> (Sender, Receiver) {
+    let session = client.session().await.unwrap();
+    let (sender, receiver) = tokio::join!(session.sender(SenderOptions::new("q")), async {
+        let request = incoming.next_link().await.unwrap();
+        assert_eq!(request.role(), Role::Sender);
+        request.accept_as_receiver(Target::new("q"), credit).unwrap()
+    });
+    (sender.unwrap(), receiver)
+}
+
+/// A link from the listener to the client.
+async fn client_receives(client: &Connection, incoming: &Incoming, credit: Credit) -> (Receiver, Sender) {
+    let session = client.session().await.unwrap();
+    let (receiver, sender) =
+        tokio::join!(session.receiver(ReceiverOptions::new("q").credit(credit)), async {
+            incoming.next_link().await.unwrap().accept_as_sender(Source::new("q")).unwrap()
+        });
+    (receiver.unwrap(), sender)
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
+}
+
+#[tokio::test]
+async fn each_outcome_reaches_the_sender() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(10)).await;
+        let error = ErrorInfo::new(conditions::INVALID_FIELD, "no");
+        let modified = Modified { delivery_failed: true, ..Modified::default() };
+        for outcome in [
+            Outcome::Accepted,
+            Outcome::Released,
+            Outcome::Rejected(Some(error)),
+            Outcome::Rejected(None),
+            Outcome::Modified(modified),
+        ] {
+            let (sent, ()) = tokio::join!(sender.send(Message::data("x")), async {
+                receiver.recv().await.unwrap().settle(outcome.clone()).unwrap();
+            });
+            assert_eq!(sent.unwrap(), outcome);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_dropped_is_released() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(10)).await;
+        let (sent, ()) = tokio::join!(sender.send(Message::data("x")), async {
+            drop(receiver.recv().await.unwrap());
+        });
+        assert_eq!(sent.unwrap(), Outcome::Released);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_of_many_frames_arrive_whole_both_ways() {
+    within(async {
+        let mut limits = Limits::default();
+        limits.max_frame_size = 512;
+        limits.incoming_window = 2;
+        let (client, incoming) = pair_with(limits).await;
+        let body: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(2)).await;
+        let (sent, ()) = tokio::join!(sender.send(Message::data(body.clone())), async {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(delivery.message().unwrap().body_bytes().unwrap(), body);
+            delivery.accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+        let (receiver, sender) = client_receives(&client, &incoming, Credit::Auto(1)).await;
+        sender.credit_available().await.unwrap();
+        let number = sender.try_deliver(Message::data(body.clone())).unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(delivery.message().unwrap().body_bytes().unwrap(), body);
+        delivery.accept().unwrap();
+        assert_eq!(sender.next_outcome().await.unwrap(), (number, Outcome::Accepted));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_flow_in_order_with_little_credit() {
+    within(async {
+        let mut limits = Limits::default();
+        limits.incoming_window = 7;
+        let (client, incoming) = pair_with(limits).await;
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(13)).await;
+        let sending = async {
+            let mut confirmations = Vec::new();
+            for n in 0..10_000_u32 {
+                let payload = Payload::from(Message::value(n));
+                confirmations.push(sender.deliver(payload).await.unwrap());
+            }
+            for confirmation in confirmations {
+                confirmation.await.unwrap().accepted().unwrap();
+            }
+        };
+        let receiving = async {
+            for n in 0..10_000_u32 {
+                let delivery = receiver.recv().await.unwrap();
+                assert_eq!(delivery.message().unwrap(), Message::value(n));
+                delivery.accept().unwrap();
+            }
+        };
+        tokio::join!(sending, receiving);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_link_tells_the_reason_and_leaves_the_session_alive() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let session = client.session().await.unwrap();
+        let (refused, ()) = tokio::join!(session.sender(SenderOptions::new("nowhere")), async {
+            let request = incoming.next_link().await.unwrap();
+            request.refuse(ErrorInfo::new(conditions::NOT_FOUND, "no queue 'nowhere'"));
+        });
+        match refused.unwrap_err() {
+            LinkError::Refused(Some(error)) => assert_eq!(error.condition, conditions::NOT_FOUND),
+            other => panic!("{other:?}"),
+        }
+        let (sender, receiver) = tokio::join!(session.sender(SenderOptions::new("q")), async {
+            incoming.next_link().await.unwrap().accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        });
+        let sender = sender.unwrap();
+        let (sent, ()) = tokio::join!(sender.send(Message::data("x")), async {
+            receiver.recv().await.unwrap().accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_gets_nobody_in() {
+    within(async {
+        let (near, far) = tokio::io::duplex(4096);
+        let listener = ListenerOptions::new("server").authenticator(credentials());
+        let address: Address = "amqp://guest:wrong@localhost".parse().unwrap();
+        let (client, incoming) =
+            tokio::join!(ConnectOptions::new(address).connect_over(near), listener.accept(far));
+        let error = client.unwrap_err();
+        assert!(error.to_string().contains("refused the user name or password"), "{error}");
+        assert!(!error.is_retryable());
+        incoming.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pause_stops_deliveries_and_leaves_those_taken_settleable() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (receiver, sender) = client_receives(&client, &incoming, Credit::Auto(1)).await;
+        sender.credit_available().await.unwrap();
+        let first = sender.try_deliver(Message::data("1")).unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        receiver.pause().unwrap();
+        delivery.accept().unwrap();
+        assert_eq!(sender.next_outcome().await.unwrap(), (first, Outcome::Accepted));
+        assert_eq!(sender.credit(), 0);
+        receiver.resume().unwrap();
+        sender.credit_available().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn drain_gives_unused_credit_back() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (receiver, sender) = client_receives(&client, &incoming, Credit::Manual).await;
+        receiver.set_credit(5).unwrap();
+        sender.credit_available().await.unwrap();
+        let _ = sender.try_deliver(Message::data("1")).unwrap();
+        let draining = receiver.drain();
+        let answering = async {
+            while !sender.is_draining() {
+                tokio::task::yield_now().await;
+            }
+            sender.drained();
+        };
+        let (drained, ()) = tokio::join!(draining, answering);
+        drained.unwrap();
+        assert_eq!(sender.credit(), 0);
+        receiver.recv().await.unwrap().accept().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_orderly_close_is_answered() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(1)).await;
+        client.close().await.unwrap();
+        assert!(sender.send(Message::data("x")).await.is_err());
+        receiver.recv().await.unwrap_err();
+        assert!(incoming.next_link().await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_closed_link_gives_back_what_was_not_taken() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (receiver, sender) = client_receives(&client, &incoming, Credit::Auto(2)).await;
+        sender.credit_available().await.unwrap();
+        let number = sender.try_deliver(Message::data("1")).unwrap();
+        while receiver.queued() == 0 {
+            tokio::task::yield_now().await;
+        }
+        receiver.close().await.unwrap();
+        assert_eq!(sender.next_outcome().await.unwrap(), (number, Outcome::Released));
+        sender.next_outcome().await.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn handles_and_channels_are_used_again() {
+    within(async {
+        let mut limits = Limits::default();
+        limits.channel_max = 1;
+        limits.handle_max = 1;
+        let (client, incoming) = pair_with(limits).await;
+        let accepting = tokio::spawn(async move {
+            let mut links = Vec::new();
+            while let Some(request) = incoming.next_link().await {
+                links.push(request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap());
+            }
+            links.len()
+        });
+        for _ in 0..20 {
+            let session = client.session().await.unwrap();
+            let one = session.sender(SenderOptions::new("q")).await.unwrap();
+            let _two = session.sender(SenderOptions::new("q")).await.unwrap();
+            assert!(matches!(
+                session.sender(SenderOptions::new("q")).await.unwrap_err(),
+                LinkError::TooMany(2)
+            ));
+            one.close().await.unwrap();
+            session.sender(SenderOptions::new("q")).await.unwrap().close().await.unwrap();
+            session.end().await;
+        }
+        client.close().await.unwrap();
+        assert_eq!(accepting.await.unwrap(), 60);
+    })
+    .await;
+}
