@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use amqp_codec::ByteString;
-use amqp_codec::types::Symbol;
 use amqp_transport::{ListenerOptions, StaticCredentials};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::watch;
@@ -162,7 +161,7 @@ impl BrokerBuilder {
             .authenticator(Arc::new(StaticCredentials { anonymous, users: self.users.clone() }));
         CAPABILITIES
             .into_iter()
-            .fold(options, |options, capability| options.offered_capability(Symbol::from_static(capability)))
+            .fold(options, |options, capability| options.offered_capability(capability))
     }
 }
 
@@ -314,7 +313,7 @@ impl Acceptor {
                     }
                 },
                 Some(_) = connections.join_next() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = stopped(&mut stopping) => break,
             }
         }
         drop(listener);
@@ -323,7 +322,7 @@ impl Acceptor {
     }
 
     /// Serves one connection, from its first octet.
-    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
         let options = self.options.clone();
         let store = Arc::clone(&self.store);
         let limits = self.limits.clone();
@@ -334,7 +333,7 @@ impl Acceptor {
             }
             let accepted = tokio::select! {
                 accepted = options.accept(stream) => accepted,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = stopped(&mut stopping) => return,
             };
             match accepted {
                 Ok(incoming) => {
@@ -345,6 +344,12 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Waits until the broker stops, or is dropped.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the broker is gone, which is the same.
+    stopping.wait_for(|stopping| *stopping).await.map_or((), |_| ());
 }
 
 /// The words of an error.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use amqp_broker::{Broker, DeadLetter, Expired, QueueOptions};
 use amqp_codec::messaging::{Header, Message, Modified};
-use amqp_codec::transport::{ErrorInfo, Fields, conditions};
-use amqp_codec::types::{Symbol, Value};
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_codec::types::{Fields, Symbol, Value};
 use amqp_codec::Encode;
 use support::{Pair, annotated, body, next, now_millis, text};
 

@@ -4,8 +4,8 @@
 //! that came; otherwise only header and message annotations are written anew in front of the bare message.
 
 use amqp_codec::messaging::{Annotations, Header, MessageSections};
-use amqp_codec::transport::{ErrorInfo, Fields, conditions};
-use amqp_codec::types::{Symbol, Value};
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_codec::types::{Fields, Symbol, Value};
 use amqp_codec::{DecodeError, Encode};
 use bytes::{Bytes, BytesMut};
 

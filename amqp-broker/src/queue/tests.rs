@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use amqp_codec::messaging::{Annotations, Header, Message as Encoded, MessageSections, Modified, Properties};
-use amqp_codec::transport::{ErrorInfo, Fields, conditions};
-use amqp_codec::types::{Symbol, Timestamp, Value};
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_codec::types::{Fields, Symbol, Timestamp, Value};
 use amqp_codec::{Decode, Encode};
 use bytes::{Bytes, BytesMut};
 

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use amqp_codec::transport::{ErrorInfo, conditions};
-use amqp_transport::{DeliveryNumber, LinkError, Payload, Sender, TryDeliverError};
+use amqp_transport::{DeliveryNumber, LinkError, Payload, SendError, Sender, TryDeliverError};
 
 use super::outcome::{departure, verdict};
 use crate::queue::{Departure, Next, Sequence, Taken, Verdict};
@@ -27,11 +26,15 @@ pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: boo
             tracing::debug!(link = consumer.sender.name(), %error, "consumer left");
             departure(&error)
         }
+        // A message that is larger than the consumer takes: it cannot have this queue.
+        End::Send(error) => {
+            tracing::warn!(link = consumer.sender.name(), %error, "consumer detached");
+            let departure = error.link_error().map_or(Departure::Orderly, departure);
+            consumer.close().await;
+            departure
+        }
         End::QueueDeleted => {
-            let error = ErrorInfo::new(conditions::RESOURCE_DELETED, "the queue was deleted");
-            if let Err(error) = consumer.sender.close_with_error(error).await {
-                tracing::debug!(%error, "link not closed in an orderly way");
-            }
+            consumer.close().await;
             Departure::Orderly
         }
     };
@@ -42,6 +45,8 @@ pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: boo
 /// Why a consumer's work is over.
 enum End {
     Link(LinkError),
+    /// A message could not be sent.
+    Send(SendError),
     QueueDeleted,
 }
 
@@ -94,21 +99,24 @@ impl Consumer {
             Next::Wait if self.sender.is_draining() => self.sender.drained(),
             Next::Wait | Next::Idle => {}
         }
-        let credit = self.sender.credit();
+        let seen = self.sender.credit();
         tokio::select! {
+            biased;
+            // Waited for before the state is looked at below, or a change in between would be missed.
+            () = self.sender.changed() => {}
+            () = self.subscription.called(), if next == Next::Wait => {}
             outcome = self.sender.next_outcome() => {
                 let (number, outcome) = outcome?;
                 self.on_outcome(number, verdict(outcome));
             }
-            () = self.subscription.called(), if next == Next::Wait => {}
-            changed = self.sender.credit_changed(credit) => changed?,
+            () = has_changed(&self.sender, seen, next) => {}
         }
         Ok(())
     }
 
     /// Hands over what was taken. The credit cannot shrink below what is under way, but it can be taken back before: then
     /// the rest returns to the queue.
-    fn send(&mut self) -> Result<(), LinkError> {
+    fn send(&mut self) -> Result<(), End> {
         let mut taken = self.taken.drain(..);
         while let Some(Taken { sequence, payload }) = taken.next() {
             match self.sender.try_deliver(Payload::from(payload)) {
@@ -120,8 +128,9 @@ impl Consumer {
                     let rest = taken.map(|taken| taken.sequence);
                     self.subscription.untake(std::iter::once(sequence).chain(rest));
                     return match error {
-                        TryDeliverError::NoCredit(_) => Ok(()),
-                        TryDeliverError::Gone(error) => Err(error),
+                        TryDeliverError::Send(error) => Err(End::Send(error)),
+                        // Credit was taken back.
+                        _ => Ok(()),
                     };
                 }
             }
@@ -139,9 +148,22 @@ impl Consumer {
         }
     }
 
+    async fn close(&self) {
+        if let Err(error) = self.sender.close().await {
+            tracing::debug!(%error, "link not closed in an orderly way");
+        }
+    }
+
     fn on_outcome(&mut self, number: DeliveryNumber, verdict: Verdict) {
         if let Some(sequence) = self.held.remove(&number) {
             self.verdicts.push((sequence, verdict));
         }
+    }
+}
+
+/// Ready if there is a reason for another turn by now: other credit than was `seen`, or a drain to answer.
+async fn has_changed(sender: &Sender, seen: u32, next: Next) {
+    if sender.credit() == seen && !(next == Next::Wait && sender.is_draining()) {
+        std::future::pending().await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amqp_codec::ByteString;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
-use amqp_codec::transport::{ErrorInfo, Role, conditions};
+use amqp_codec::transport::{Attach, ErrorInfo, Role, conditions};
 use amqp_transport::{Credit, LinkError, LinkRequest, Payload, Receiver, Sender};
 
 use crate::limits::MANAGEMENT_CREDIT;
@@ -21,38 +21,41 @@ enum Half {
     Replies(Sender),
 }
 
-/// Links to the management node whose other half has not come yet, by session and name.
+/// Links to the management node whose other half has not come yet, by name.
 #[derive(Default)]
 pub(crate) struct Halves {
-    waiting: HashMap<(u64, ByteString), Half>,
+    waiting: HashMap<ByteString, Half>,
 }
 
 impl Halves {
     /// Accepts one half, and gives the pair if it is the second one.
-    pub(crate) fn join(&mut self, request: LinkRequest) -> Result<Option<(Receiver, Sender)>, LinkError> {
+    pub(crate) fn join(
+        &mut self,
+        request: LinkRequest,
+        attach: &Attach,
+    ) -> Result<Option<(Receiver, Sender)>, LinkError> {
         if self.waiting.len() >= MAX_HALVES {
             let text = "too many links to /management wait for their other half";
             request.refuse(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text));
             return Ok(None);
         }
-        let key = (request.session_id(), request.attach().name.clone());
-        let half = accept(request)?;
-        Ok(match (half, self.waiting.remove(&key)) {
+        let half = accept(request, attach)?;
+        Ok(match (half, self.waiting.remove(&attach.name)) {
             (Half::Requests(requests), Some(Half::Replies(replies)))
             | (Half::Replies(replies), Some(Half::Requests(requests))) => Some((requests, replies)),
             // A half that waited with the same role has been detached since: its name is free again.
             (half, _) => {
-                self.waiting.insert(key, half);
+                self.waiting.insert(attach.name.clone(), half);
                 None
             }
         })
     }
 }
 
-fn accept(request: LinkRequest) -> Result<Half, LinkError> {
-    match request.attach().role {
+fn accept(request: LinkRequest, attach: &Attach) -> Result<Half, LinkError> {
+    match attach.role {
         Role::Sender => {
-            let address = match &request.attach().target {
+            let address = match &attach.target {
                 Some(TargetArchetype::Target(target)) => target.address.clone(),
                 _ => None,
             };
@@ -60,7 +63,7 @@ fn accept(request: LinkRequest) -> Result<Half, LinkError> {
             request.accept_as_receiver(target, Credit::Auto(MANAGEMENT_CREDIT)).map(Half::Requests)
         }
         Role::Receiver => {
-            let address = request.attach().source.as_ref().and_then(|source| source.address.clone());
+            let address = attach.source.as_ref().and_then(|source| source.address.clone());
             request.accept_as_sender(Source { address, ..Source::default() }).map(Half::Replies)
         }
     }

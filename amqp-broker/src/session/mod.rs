@@ -28,6 +28,7 @@ use self::management::Halves;
 use self::publisher::Route;
 use crate::address::Address;
 use crate::limits::Limits;
+use crate::server::stopped;
 use crate::store::Store;
 
 /// Symbolic descriptors of the outcomes that consumers may use (§3.4).
@@ -54,8 +55,7 @@ pub(crate) async fn serve(
                 Some(request) => session.on_request(request),
                 None => break,
             },
-            // An error says that the broker itself is gone, which is the same.
-            _ = stopping.wait_for(|stopping| *stopping) => {
+            () = stopped(&mut stopping) => {
                 if let Err(error) = incoming.connection().close().await {
                     tracing::debug!(%error, "connection not closed in an orderly way");
                 }
@@ -80,23 +80,28 @@ struct Links {
 impl Links {
     /// Accepts a link, or refuses it and says why.
     fn on_request(&mut self, request: LinkRequest) {
-        let name = request.attach().name.clone();
-        let served = match Wish::of(request.attach()) {
-            Ok(Wish::Consume(queue)) => self.consume(request, &queue),
-            Ok(Wish::Publish(queue)) => self.publish(request, queue),
-            Ok(Wish::Manage) => self.manage(request),
+        let Some(attach) = request.attach().cloned() else { return };
+        let served = match Wish::of(&attach) {
+            Ok(Wish::Consume(queue)) => self.consume(request, &attach, &queue),
+            Ok(Wish::Publish(queue)) => self.publish(request, &attach, queue),
+            Ok(Wish::Manage) => self.manage(request, &attach),
             Err(error) => {
                 request.refuse(error);
                 Ok(())
             }
         };
         if let Err(error) = served {
-            tracing::debug!(link = %name, %error, "link ended before it was attached");
+            tracing::debug!(link = %attach.name, %error, "link ended before it was attached");
         }
     }
 
     /// The peer receives from a queue.
-    fn consume(&mut self, request: LinkRequest, name: &ByteString) -> Result<(), LinkError> {
+    fn consume(
+        &mut self,
+        request: LinkRequest,
+        attach: &Attach,
+        name: &ByteString,
+    ) -> Result<(), LinkError> {
         let queue = match self.store.open(name) {
             Ok(queue) => queue,
             Err(error) => {
@@ -104,8 +109,8 @@ impl Links {
                 return Ok(());
             }
         };
-        let settled = request.attach().snd_settle_mode == SenderSettleMode::Settled;
-        let wish = request.attach().source.clone().unwrap_or_default();
+        let settled = attach.snd_settle_mode == SenderSettleMode::Settled;
+        let wish = attach.source.clone().unwrap_or_default();
         let source = Source {
             address: wish.address,
             distribution_mode: Some(Symbol::from_static(MOVE)),
@@ -121,7 +126,12 @@ impl Links {
     }
 
     /// The peer sends to a queue, or to whatever each message names.
-    fn publish(&mut self, request: LinkRequest, queue: Option<ByteString>) -> Result<(), LinkError> {
+    fn publish(
+        &mut self,
+        request: LinkRequest,
+        attach: &Attach,
+        queue: Option<ByteString>,
+    ) -> Result<(), LinkError> {
         let route = match queue.map(|name| Route::to(&self.store, name)).transpose() {
             Ok(route) => route,
             Err(error) => {
@@ -129,7 +139,7 @@ impl Links {
                 return Ok(());
             }
         };
-        let wish = match &request.attach().target {
+        let wish = match &attach.target {
             Some(TargetArchetype::Target(target)) => target.clone(),
             _ => Target::default(),
         };
@@ -144,8 +154,8 @@ impl Links {
     }
 
     /// One half of a link pair to the management node.
-    fn manage(&mut self, request: LinkRequest) -> Result<(), LinkError> {
-        if let Some((requests, replies)) = self.halves.join(request)? {
+    fn manage(&mut self, request: LinkRequest, attach: &Attach) -> Result<(), LinkError> {
+        if let Some((requests, replies)) = self.halves.join(request, attach)? {
             self.tasks.spawn(management::run(requests, replies, Arc::clone(&self.store)));
         }
         Ok(())
