@@ -77,12 +77,11 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
             },
             _ = desired.changed() => continue,
         };
-        if matches!(fault, Fault::Lasting(_)) {
-            if let Some(first) = first.take() {
+        if matches!(fault, Fault::Lasting(_))
+            && let Some(first) = first.take() {
                 let _ = first.send(Err(fault));
                 break;
             }
-        }
         let pause = match &fault {
             Fault::Passing(reason) => {
                 tracing::debug!(pipeline = %pipeline.name, reason, "the pipeline's link is tried again");
