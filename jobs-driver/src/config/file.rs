@@ -260,10 +260,9 @@ fn key_text(key: &serde_yaml::Value) -> Option<String> {
 
 fn expand(node: &mut Node, environment: &Environment) {
     match node {
-        Node::Text(text)
-            if text.contains('$') => {
-                *text = environment.expand(text);
-            }
+        Node::Text(text) if text.contains('$') => {
+            *text = environment.expand(text);
+        }
         Node::List(items) => items.iter_mut().for_each(|item| expand(item, environment)),
         Node::Map(map) => map.values_mut().for_each(|value| expand(value, environment)),
         _ => {}

@@ -78,10 +78,11 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
             _ = desired.changed() => continue,
         };
         if matches!(fault, Fault::Lasting(_))
-            && let Some(first) = first.take() {
-                let _ = first.send(Err(fault));
-                break;
-            }
+            && let Some(first) = first.take()
+        {
+            let _ = first.send(Err(fault));
+            break;
+        }
         let pause = match &fault {
             Fault::Passing(reason) => {
                 tracing::debug!(pipeline = %pipeline.name, reason, "the pipeline's link is tried again");
@@ -153,6 +154,7 @@ impl Link<'_> {
                 }
                 Desired::Stopped => {
                     self.hold(&receiver);
+                    self.pipeline.set_phase(Phase::Paused);
                     // A link that goes takes its unsettled jobs along: let the running ones end first.
                     let mut active = self.pipeline.active.subscribe();
                     let ended = tokio::select! {

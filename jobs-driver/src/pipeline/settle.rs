@@ -187,10 +187,13 @@ impl ActiveJob {
     /// # Errors
     /// The copy could not be published: the original goes back unchanged. Or the link is gone: the job will run again.
     pub async fn requeue(mut self, headers: Headers, delay: Duration) -> Result<(), SettleError> {
-        if headers.is_empty() && !delay.is_zero() && self.delivery.is_some()
-            && let Some(modified) = self.broker.profile().return_later(SystemTime::now() + delay) {
-                return self.settle(Outcome::Modified(modified));
-            }
+        if headers.is_empty()
+            && !delay.is_zero()
+            && self.delivery.is_some()
+            && let Some(modified) = self.broker.profile().return_later(SystemTime::now() + delay)
+        {
+            return self.settle(Outcome::Modified(modified));
+        }
         let mut copy = self.job.clone();
         copy.headers.extend(headers);
         copy.delay = delay;

@@ -34,9 +34,10 @@ pub(super) fn write(job: &Job, publication: &Publication) -> Result<Message, Str
     let mut properties = ApplicationProperties::default();
     for (name, values) in &job.headers {
         if !name.starts_with("x-")
-            && let Some(first) = values.first() {
-                properties.insert(name.as_str(), Value::String(ByteString::from(first.as_str())));
-            }
+            && let Some(first) = values.first()
+        {
+            properties.insert(name.as_str(), Value::String(ByteString::from(first.as_str())));
+        }
     }
     let application_properties = (!job.headers.is_empty()).then_some(properties);
     let body = Body::Data(vec![Bytes::from(envelope.to_string())]);

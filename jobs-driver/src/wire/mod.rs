@@ -133,10 +133,12 @@ fn headers_from_json(json: &[u8]) -> Option<Headers> {
 fn headers_from_properties(message: &Message) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in message.application_properties.iter().flat_map(|p| p.iter()) {
-        if !name.starts_with("rr_") && !name.starts_with("x-")
-            && let Some(text) = foreign::text(value) {
-                headers.insert(name.to_string(), vec![text]);
-            }
+        if !name.starts_with("rr_")
+            && !name.starts_with("x-")
+            && let Some(text) = foreign::text(value)
+        {
+            headers.insert(name.to_string(), vec![text]);
+        }
     }
     headers
 }

@@ -24,10 +24,12 @@ pub(super) fn write(job: &Job, publication: &Publication) -> Message {
     properties.insert("rr_auto_ack", Value::Bool(job.auto_ack));
     // For consumers that cannot read `rr_headers`.
     for (name, values) in &job.headers {
-        if !name.starts_with("rr_") && !name.starts_with("x-")
-            && let Some(first) = values.first() {
-                properties.insert(name.as_str(), text(first));
-            }
+        if !name.starts_with("rr_")
+            && !name.starts_with("x-")
+            && let Some(first) = values.first()
+        {
+            properties.insert(name.as_str(), text(first));
+        }
     }
     Message {
         application_properties: Some(properties),

@@ -1,6 +1,6 @@
 //! What the driver promises, one function a claim. Each runs against any broker, by address.
 
-pub mod support;
+pub(crate) mod support;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ async fn end(driver: Driver) {
     within("shutdown", driver.shutdown(Duration::from_secs(5))).await;
 }
 
-pub async fn a_pushed_job_arrives_as_it_was_and_is_gone_after_ack(broker: &Broker) {
+pub(crate) async fn a_pushed_job_arrives_as_it_was_and_is_gone_after_ack(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     let job = job().with_priority(3);
     driver.push(job.clone()).await.unwrap();
@@ -53,7 +53,7 @@ pub async fn a_pushed_job_arrives_as_it_was_and_is_gone_after_ack(broker: &Broke
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_failed_job_is_dead_lettered(broker: &Broker) {
+pub(crate) async fn a_failed_job_is_dead_lettered(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     let job = job();
     driver.push(job.clone()).await.unwrap();
@@ -73,7 +73,7 @@ pub async fn a_failed_job_is_dead_lettered(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_failed_job_comes_again_with_requeue_on_fail(broker: &Broker) {
+pub(crate) async fn a_failed_job_comes_again_with_requeue_on_fail(broker: &Broker) {
     let queue = broker.queue().await;
     let mut config = PipelineConfig::new(&queue);
     config.requeue_on_fail = true;
@@ -91,7 +91,7 @@ pub async fn a_failed_job_comes_again_with_requeue_on_fail(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_requeued_job_has_its_new_headers(broker: &Broker) {
+pub(crate) async fn a_requeued_job_has_its_new_headers(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     driver.push(job().with_header("old", "kept")).await.unwrap();
     next(&driver).await.requeue(headers("k", "changed"), Duration::ZERO).await.unwrap();
@@ -106,7 +106,7 @@ pub async fn a_requeued_job_has_its_new_headers(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_delayed_job_arrives_late_and_only_once(broker: &Broker) {
+pub(crate) async fn a_delayed_job_arrives_late_and_only_once(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     broker.delay_queue(&queue, 700).await;
     let start = Instant::now();
@@ -134,7 +134,7 @@ pub async fn a_delayed_job_arrives_late_and_only_once(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn the_most_urgent_job_is_taken_first(broker: &Broker) {
+pub(crate) async fn the_most_urgent_job_is_taken_first(broker: &Broker) {
     let (slow, fast) = (broker.queue().await, broker.queue().await);
     let pipelines =
         [("slow", PipelineConfig::new(&slow).priority(20)), ("fast", PipelineConfig::new(&fast).priority(2))];
@@ -159,7 +159,7 @@ pub async fn the_most_urgent_job_is_taken_first(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn pause_hands_back_what_nobody_took_and_running_jobs_can_be_settled(broker: &Broker) {
+pub(crate) async fn pause_hands_back_what_nobody_took_and_running_jobs_can_be_settled(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     for n in 0..5 {
         driver.push(Job::new("p", n.to_string(), "")).await.unwrap();
@@ -187,7 +187,7 @@ pub async fn pause_hands_back_what_nobody_took_and_running_jobs_can_be_settled(b
     broker.assert_empty(&queue).await;
 }
 
-pub async fn stop_lets_running_jobs_end_and_the_pipeline_can_run_again(broker: &Broker) {
+pub(crate) async fn stop_lets_running_jobs_end_and_the_pipeline_can_run_again(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     for n in 0..3 {
         driver.push(Job::new("p", n.to_string(), "")).await.unwrap();
@@ -209,20 +209,21 @@ pub async fn stop_lets_running_jobs_end_and_the_pipeline_can_run_again(broker: &
     broker.assert_empty(&queue).await;
 }
 
-pub async fn shutdown_waits_for_running_jobs_and_hands_back_the_rest(broker: &Broker) {
+pub(crate) async fn shutdown_waits_for_running_jobs_and_hands_back_the_rest(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     for n in 0..4 {
         driver.push(Job::new("p", n.to_string(), "")).await.unwrap();
     }
     let running = next(&driver).await;
     let first = running.job().name.clone();
-    let ending = {
-        let driver = driver.clone();
-        tokio::spawn(async move { driver.shutdown(DEADLINE).await })
-    };
-    assert!(within("end", driver.next_job()).await.is_none());
-    running.ack().await.unwrap();
-    within("shutdown", ending).await.unwrap();
+    // `join` begins the shutdown before it looks at the rest.
+    within("shutdown", async {
+        tokio::join!(driver.shutdown(DEADLINE), async {
+            assert!(driver.next_job().await.is_none());
+            running.ack().await.unwrap();
+        });
+    })
+    .await;
     assert!(matches!(driver.push(job()).await, Err(PushError::Closed)));
     let mut left = Vec::new();
     for _ in 0..3 {
@@ -235,7 +236,7 @@ pub async fn shutdown_waits_for_running_jobs_and_hands_back_the_rest(broker: &Br
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_job_that_is_dropped_goes_back(broker: &Broker) {
+pub(crate) async fn a_job_that_is_dropped_goes_back(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     driver.push(job()).await.unwrap();
     drop(next(&driver).await);
@@ -244,7 +245,7 @@ pub async fn a_job_that_is_dropped_goes_back(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_job_with_auto_ack_is_settled_before_it_runs(broker: &Broker) {
+pub(crate) async fn a_job_with_auto_ack_is_settled_before_it_runs(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     driver.push(job().with_auto_ack(true)).await.unwrap();
     let active = next(&driver).await;
@@ -255,7 +256,7 @@ pub async fn a_job_with_auto_ack_is_settled_before_it_runs(broker: &Broker) {
     broker.assert_empty(&format!("{queue}.dlq")).await;
 }
 
-pub async fn handlers_get_every_job_once(broker: &Broker) {
+pub(crate) async fn handlers_get_every_job_once(broker: &Broker) {
     const JOBS: usize = 500;
     let queue = broker.queue().await;
     let driver = broker.driver([("p", PipelineConfig::new(&queue).prefetch(20))]).await;
@@ -310,7 +311,7 @@ pub async fn handlers_get_every_job_once(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn messages_of_others_are_jobs(broker: &Broker) {
+pub(crate) async fn messages_of_others_are_jobs(broker: &Broker) {
     let (queue, driver) = one_pipeline(broker).await;
     let mut properties = ApplicationProperties::default();
     properties.insert("tenant", Value::from("acme"));
@@ -333,7 +334,7 @@ pub async fn messages_of_others_are_jobs(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn the_envelope_is_written_on_request(broker: &Broker) {
+pub(crate) async fn the_envelope_is_written_on_request(broker: &Broker) {
     let queue = broker.queue().await;
     let mut config = PipelineConfig::new(&queue);
     config.format = Format::Envelope;
@@ -346,7 +347,7 @@ pub async fn the_envelope_is_written_on_request(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn a_missing_queue_is_named(broker: &Broker) {
+pub(crate) async fn a_missing_queue_is_named(broker: &Broker) {
     if !broker.is_rabbitmq() {
         // There a queue comes into being when it is used.
         let driver = broker.driver([("p", PipelineConfig::new(unique("new")))]).await;
@@ -370,7 +371,7 @@ pub async fn a_missing_queue_is_named(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn an_exchange_named_like_the_queue_is_the_default_one(broker: &Broker) {
+pub(crate) async fn an_exchange_named_like_the_queue_is_the_default_one(broker: &Broker) {
     let queue = broker.queue().await;
     let driver = broker.driver([("p", PipelineConfig::new(&queue).exchange(&queue, "direct", &queue))]).await;
     driver.push(job()).await.unwrap();
@@ -379,7 +380,7 @@ pub async fn an_exchange_named_like_the_queue_is_the_default_one(broker: &Broker
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_topic_exchange_routes_by_key(broker: &Broker) {
+pub(crate) async fn a_topic_exchange_routes_by_key(broker: &Broker) {
     let queue = broker.queue().await;
     let exchange =
         if broker.is_rabbitmq() { broker.topic_exchange(&queue, "events.#").await } else { unique("x") };
@@ -412,7 +413,7 @@ pub async fn a_topic_exchange_routes_by_key(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_missing_exchange_is_named(broker: &Broker) {
+pub(crate) async fn a_missing_exchange_is_named(broker: &Broker) {
     if !broker.is_rabbitmq() {
         return a_topic_exchange_routes_by_key(broker).await;
     }
@@ -424,7 +425,7 @@ pub async fn a_missing_exchange_is_named(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn queues_are_declared_where_the_broker_can(broker: &Broker) {
+pub(crate) async fn queues_are_declared_where_the_broker_can(broker: &Broker) {
     let (queue, exchange) = (unique("declared"), unique("x"));
     let mut config = PipelineConfig::new(&queue).declare(Declare::On).dead_letter(format!("{queue}.failed"));
     if broker.kind == Kind::RabbitMq4 {
@@ -445,7 +446,7 @@ pub async fn queues_are_declared_where_the_broker_can(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn state_and_purge_tell_what_is_there(broker: &Broker) {
+pub(crate) async fn state_and_purge_tell_what_is_there(broker: &Broker) {
     let queue = broker.queue().await;
     let driver =
         Driver::start(broker.config([("p", PipelineConfig::new(&queue).prefetch(2))], false)).await.unwrap();
@@ -474,7 +475,7 @@ pub async fn state_and_purge_tell_what_is_there(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn unknown_pipelines_are_named(broker: &Broker) {
+pub(crate) async fn unknown_pipelines_are_named(broker: &Broker) {
     let (_, driver) = one_pipeline(broker).await;
     let error = driver.push(Job::new("nobody", "j", "")).await.unwrap_err().to_string();
     assert_eq!(error, "no such pipeline, requested: nobody (configured: p)");
@@ -482,7 +483,7 @@ pub async fn unknown_pipelines_are_named(broker: &Broker) {
     end(driver).await;
 }
 
-pub async fn a_cut_connection_is_mended_and_nothing_is_lost(broker: &Broker) {
+pub(crate) async fn a_cut_connection_is_mended_and_nothing_is_lost(broker: &Broker) {
     let queue = broker.queue().await;
     let forwarder = Forwarder::to(broker.authority()).await;
     let behind = Broker {
@@ -523,7 +524,7 @@ pub async fn a_cut_connection_is_mended_and_nothing_is_lost(broker: &Broker) {
     broker.assert_empty(&queue).await;
 }
 
-pub async fn a_refused_connection_and_wrong_credentials_say_what_to_do(broker: &Broker) {
+pub(crate) async fn a_refused_connection_and_wrong_credentials_say_what_to_do(broker: &Broker) {
     let mut refused = broker.config([], false);
     refused.connection.addr = "amqp://guest:s3cret@127.0.0.1:1/".into();
     let error = Driver::start(refused).await.unwrap_err();

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a broker can do, as far as the claims need to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Embedded,
     RabbitMq3,
     RabbitMq4,
@@ -25,16 +25,16 @@ pub enum Kind {
 
 /// A broker by its address.
 #[derive(Clone, Debug)]
-pub struct Broker {
-    pub url: String,
-    pub kind: Kind,
+pub(crate) struct Broker {
+    pub(crate) url: String,
+    pub(crate) kind: Kind,
     /// The HTTP API of RabbitMQ.
-    pub management: String,
+    pub(crate) management: String,
 }
 
 impl Broker {
     /// The RabbitMQ that the environment names.
-    pub fn rabbitmq(release: &str) -> Self {
+    pub(crate) fn rabbitmq(release: &str) -> Self {
         let name = format!("RABBITMQ_{}", release.replace('.', "_"));
         let variable = |suffix: &str| {
             std::env::var(format!("{name}{suffix}")).unwrap_or_else(|_| {
@@ -52,18 +52,18 @@ impl Broker {
         Self { url, kind, management: variable("_MANAGEMENT") }
     }
 
-    pub fn is_rabbitmq(&self) -> bool {
+    pub(crate) fn is_rabbitmq(&self) -> bool {
         self.kind != Kind::Embedded
     }
 
     /// `host:port` of the AMQP port.
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         let rest = self.url.rsplit('@').next().unwrap_or_default();
         rest.trim_start_matches("amqp://").trim_end_matches('/')
     }
 
     /// A new queue whose dead letters go to `<name>.dlq`, and its name.
-    pub async fn queue(&self) -> String {
+    pub(crate) async fn queue(&self) -> String {
         let name = unique("q");
         if self.is_rabbitmq() {
             self.declare(&format!("{name}.dlq"), "{}").await;
@@ -75,7 +75,7 @@ impl Broker {
     }
 
     /// The delay queue that a RabbitMQ 3 needs for a delay; others make their own.
-    pub async fn delay_queue(&self, queue: &str, millis: u32) {
+    pub(crate) async fn delay_queue(&self, queue: &str, millis: u32) {
         if self.kind == Kind::RabbitMq3 {
             let arguments = format!(
                 r#"{{"x-message-ttl":{millis},"x-dead-letter-exchange":"","x-dead-letter-routing-key":"{queue}"}}"#
@@ -96,7 +96,7 @@ impl Broker {
     }
 
     /// A topic exchange bound to `queue` with `key`.
-    pub async fn topic_exchange(&self, queue: &str, key: &str) -> String {
+    pub(crate) async fn topic_exchange(&self, queue: &str, key: &str) -> String {
         let name = unique("x");
         self.api("PUT", &format!("/exchanges/%2F/{name}"), r#"{"type":"topic","durable":true}"#).await;
         let body = format!(r#"{{"routing_key":"{key}"}}"#);
@@ -125,7 +125,7 @@ impl Broker {
     }
 
     /// Publishes a message as it is, without the driver.
-    pub async fn publish(&self, queue: &str, payload: impl Into<amqp_transport::Payload>) {
+    pub(crate) async fn publish(&self, queue: &str, payload: impl Into<amqp_transport::Payload>) {
         let connection = Connection::connect(&self.url).await.expect("a connection");
         let session = connection.session().await.expect("a session");
         let sender = session.sender(SenderOptions::new(self.address(queue))).await.expect("a sender");
@@ -134,7 +134,7 @@ impl Broker {
     }
 
     /// Takes the next message of a queue, without the driver.
-    pub async fn consume(&self, queue: &str) -> Message {
+    pub(crate) async fn consume(&self, queue: &str) -> Message {
         let connection = Connection::connect(&self.url).await.expect("a connection");
         let session = connection.session().await.expect("a session");
         let options = ReceiverOptions::new(self.address(queue)).credit(Credit::Manual);
@@ -148,7 +148,7 @@ impl Broker {
     }
 
     /// Asserts that a queue hands out nothing: a message published behind whatever there is comes first.
-    pub async fn assert_empty(&self, queue: &str) {
+    pub(crate) async fn assert_empty(&self, queue: &str) {
         let mark = unique("mark");
         self.publish(queue, Message::data(mark.clone().into_bytes())).await;
         let next = self.consume(queue).await;
@@ -156,7 +156,7 @@ impl Broker {
     }
 
     /// A receiver outside the driver.
-    pub async fn receiver(&self, queue: &str, credit: u32) -> (Connection, Receiver) {
+    pub(crate) async fn receiver(&self, queue: &str, credit: u32) -> (Connection, Receiver) {
         let connection = Connection::connect(&self.url).await.expect("a connection");
         let session = connection.session().await.expect("a session");
         let options = ReceiverOptions::new(self.address(queue)).credit(Credit::Auto(credit));
@@ -165,11 +165,11 @@ impl Broker {
     }
 
     /// A driver with these pipelines, all of them consumed.
-    pub async fn driver(&self, pipelines: impl IntoIterator<Item = (&str, PipelineConfig)>) -> Driver {
+    pub(crate) async fn driver(&self, pipelines: impl IntoIterator<Item = (&str, PipelineConfig)>) -> Driver {
         Driver::start(self.config(pipelines, true)).await.expect("the driver starts")
     }
 
-    pub fn config<'a>(
+    pub(crate) fn config<'a>(
         &self,
         pipelines: impl IntoIterator<Item = (&'a str, PipelineConfig)>,
         consume: bool,
@@ -187,23 +187,23 @@ impl Broker {
 }
 
 /// A name that nothing else uses.
-pub fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     let digits = uuid::Uuid::new_v4().simple().to_string();
     format!("{prefix}-{}", digits.get(..12).unwrap_or_default())
 }
 
 /// Waits, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("no {what} within {DEADLINE:?}"))
 }
 
 /// The next job of a driver.
-pub async fn next(driver: &Driver) -> ActiveJob {
+pub(crate) async fn next(driver: &Driver) -> ActiveJob {
     within("job", driver.next_job()).await.expect("the driver runs")
 }
 
 /// Waits until a condition holds, looking at it again and again.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
@@ -213,13 +213,13 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// Passes TCP connections on to a broker until it is cut.
 #[derive(Debug)]
-pub struct Forwarder {
-    pub port: u16,
+pub(crate) struct Forwarder {
+    pub(crate) port: u16,
     open: Arc<watch::Sender<bool>>,
 }
 
 impl Forwarder {
-    pub async fn to(target: &str) -> Self {
+    pub(crate) async fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let open = Arc::new(watch::Sender::new(true));
@@ -244,11 +244,11 @@ impl Forwarder {
     }
 
     /// Cuts all connections and lets no new one through.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.open.send_replace(false);
     }
 
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.open.send_replace(true);
     }
 }
