@@ -49,7 +49,9 @@ impl Address {
             return Err(not_found(format!("{text}: there are no exchanges here, expected /queues/<name>")));
         }
         if text.starts_with('/') {
-            return Err(invalid(format!("{text}: not an address, expected /queues/<name> or a plain queue name")));
+            return Err(invalid(format!(
+                "{text}: not an address, expected /queues/<name> or a plain queue name"
+            )));
         }
         if text.starts_with('$') {
             return Err(not_found(format!("{text}: no such node")));
@@ -88,7 +90,9 @@ pub(crate) fn check_queue_name(name: &str) -> Result<(), ErrorInfo> {
 /// an unencoded `/`.
 pub(crate) fn decode_segment(encoded: &str) -> Result<ByteString, ErrorInfo> {
     if encoded.contains('/') {
-        return Err(invalid(format!("{encoded}: expected one path segment, a slash in a name is written %2F")));
+        return Err(invalid(format!(
+            "{encoded}: expected one path segment, a slash in a name is written %2F"
+        )));
     }
     let escapes_are_whole = encoded
         .split('%')
@@ -156,8 +160,17 @@ mod tests {
 
     #[test]
     fn malformed_addresses_are_invalid_fields() {
-        for text in ["", "/", "/queues/", "/queues/a/b", "/queues/%2", "/queues/%zz", "/queues/%ff", "/nothing", "a\u{7}"]
-        {
+        for text in [
+            "",
+            "/",
+            "/queues/",
+            "/queues/a/b",
+            "/queues/%2",
+            "/queues/%zz",
+            "/queues/%ff",
+            "/nothing",
+            "a\u{7}",
+        ] {
             assert_eq!(condition(text), "amqp:invalid-field", "{text:?}");
         }
         assert_eq!(condition(&"q".repeat(256)), "amqp:invalid-field");

@@ -73,10 +73,10 @@ mod clock;
 mod limits;
 mod management;
 mod queue;
-//mod server;
-//mod session;
+mod server;
+mod session;
 mod store;
 
 pub use limits::{DeadLetter, Expired, Limits, QueueOptions};
 pub use queue::QueueStats;
-//pub use server::{Broker, BrokerBuilder, BrokerError};
+pub use server::{Broker, BrokerBuilder, BrokerError};

@@ -159,9 +159,7 @@ impl BrokerBuilder {
             .property("version", env!("CARGO_PKG_VERSION"))
             .limits(limits)
             .authenticator(Arc::new(StaticCredentials { anonymous, users: self.users.clone() }));
-        CAPABILITIES
-            .into_iter()
-            .fold(options, |options, capability| options.offered_capability(capability))
+        CAPABILITIES.into_iter().fold(options, |options, capability| options.offered_capability(capability))
     }
 }
 
@@ -234,8 +232,8 @@ impl Broker {
         self.store.purge(name)
     }
 
-    /// Deletes a queue with its messages, and says how many of them were ready; its consumers' links are closed with
-    /// `amqp:resource-deleted`. `None` if there is no such queue.
+    /// Deletes a queue with its messages, and says how many of them were ready; its consumers' links are closed.
+    /// `None` if there is no such queue.
     #[must_use]
     pub fn delete_queue(&self, name: &str) -> Option<u64> {
         self.store.delete(name)
@@ -258,7 +256,9 @@ impl Broker {
 #[non_exhaustive]
 pub enum BrokerError {
     /// Other machines could connect there, and that was not allowed.
-    #[error("{0} can be reached by other machines: listen on a loopback address, or allow remote connections")]
+    #[error(
+        "{0} can be reached by other machines: listen on a loopback address, or allow remote connections"
+    )]
     NotLoopback(SocketAddr),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -349,7 +349,7 @@ impl Acceptor {
 /// Waits until the broker stops, or is dropped.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error says that the broker is gone, which is the same.
-    stopping.wait_for(|stopping| *stopping).await.map_or((), |_| ());
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }
 
 /// The words of an error.

@@ -102,8 +102,21 @@ async fn a_name_is_free_again_after_its_pair_has_gone() {
         let client = Client::attach(&pair, "same").await;
         assert_eq!(client.ask("PUT", "/queues/q", Value::Null).await.0.len(), 3);
         client.requests.close().await.unwrap();
-        client.replies.close().await.unwrap();
+        // The broker closes the other half by itself.
+        client.replies.detached().await;
     }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_half_that_has_gone_is_not_paired() {
+    let pair = Pair::start().await;
+    for _ in 0..3 {
+        let half = SenderOptions::new(MANAGEMENT).name("same").property("paired", true);
+        pair.session.sender(half).await.unwrap().close().await.unwrap();
+    }
+    let client = Client::attach(&pair, "same").await;
+    assert_eq!(client.ask("PUT", "/queues/q", Value::Null).await.0, "201");
     pair.stop().await;
 }
 

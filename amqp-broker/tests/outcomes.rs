@@ -5,13 +5,17 @@ mod support;
 use std::time::{Duration, Instant};
 
 use amqp_broker::{Broker, DeadLetter, Expired, QueueOptions};
+use amqp_codec::Encode;
 use amqp_codec::messaging::{Header, Message, Modified};
 use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_codec::types::{Fields, Symbol, Value};
-use amqp_codec::Encode;
 use support::{Pair, annotated, body, next, now_millis, text};
 
-fn modified(delivery_failed: bool, undeliverable_here: bool, message_annotations: Option<Fields>) -> Modified {
+fn modified(
+    delivery_failed: bool,
+    undeliverable_here: bool,
+    message_annotations: Option<Fields>,
+) -> Modified {
     Modified { delivery_failed, undeliverable_here, message_annotations }
 }
 
@@ -237,7 +241,7 @@ async fn a_full_queue_rejects_with_resource_limit_exceeded() {
 async fn what_is_not_a_message_is_rejected_with_decode_error() {
     let pair = Pair::start().await;
     let sender = pair.sender("q").await;
-    let outcome = sender.send(&b"not a message"[..]).await.unwrap();
+    let outcome = sender.send(b"not a message".to_vec()).await.unwrap();
     let amqp_transport::Outcome::Rejected(Some(error)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(error.condition, conditions::DECODE_ERROR);
     pair.send("q", text("the link lives on")).await;

@@ -29,5 +29,7 @@ fn run(url: &str) -> Output {
     INTERPRETERS
         .iter()
         .find_map(|interpreter| Command::new(interpreter).arg(&script).arg(url).output().ok())
-        .unwrap_or_else(|| panic!("no Python found ({INTERPRETERS:?}): this test needs Python with Qpid Proton"))
+        .unwrap_or_else(|| {
+            panic!("no Python found ({INTERPRETERS:?}): this test needs Python with Qpid Proton")
+        })
 }

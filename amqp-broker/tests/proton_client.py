@@ -10,9 +10,8 @@ import time
 import uuid
 
 try:
-    import proton
-    from proton import Condition, Disposition, Endpoint, Message, symbol, ulong, timestamp
-    from proton.reactor import AtMostOnce, Filter, LinkOption, ReceiverOption
+    from proton import Condition, Disposition, Message, symbol, timestamp, ulong
+    from proton.reactor import AtMostOnce, LinkOption
     from proton.utils import BlockingConnection, LinkDetached, SendException
 except ImportError as missing:
     print("Qpid Proton for Python is missing (Debian: apt-get install python3-qpid-proton): %s" % missing)
@@ -41,6 +40,15 @@ def send(connection, address, message):
     delivery = sender.send(message)
     assert delivery.remote_state == Disposition.ACCEPTED, delivery.remote_state
     sender.close()
+
+
+def modify(receiver, failed=False, undeliverable=False, annotations=None):
+    delivery = receiver.fetcher.unsettled.popleft()
+    delivery.local.failed = failed
+    delivery.local.undeliverable = undeliverable
+    delivery.local.annotations = annotations
+    delivery.update(Disposition.MODIFIED)
+    delivery.settle()
 
 
 def equal(actual, expected):
@@ -125,7 +133,7 @@ def released_comes_again_uncounted_and_modified_counted():
     equal(receiver.receive().delivery_count, 0)
     receiver.release(delivered=False)
     equal(receiver.receive().delivery_count, 0)
-    receiver.release(delivered=True)
+    modify(receiver, failed=True)
     equal(receiver.receive().delivery_count, 1)
     receiver.accept()
     connection.close()
@@ -158,11 +166,7 @@ def undeliverable_here_goes_to_the_dead_letter_queue_with_annotations():
     send(connection, queue, Message(body="x"))
     receiver = connection.create_receiver(queue, credit=10)
     receiver.receive()
-    delivery = receiver.fetcher.unsettled.popleft()
-    delivery.local.undeliverable = True
-    delivery.local.annotations = {symbol("x-opt-why"): "bad"}
-    delivery.update(Disposition.MODIFIED)
-    delivery.settle()
+    modify(receiver, undeliverable=True, annotations={symbol("x-opt-why"): "bad"})
     dead = connection.create_receiver(queue + ".dlq", credit=1)
     message = dead.receive()
     equal(message.annotations[symbol("x-opt-why")], "bad")

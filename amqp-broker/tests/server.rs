@@ -3,8 +3,8 @@
 mod support;
 
 use amqp_broker::{Broker, BrokerError, QueueOptions};
-use amqp_transport::{Address, Connection, ConnectionError};
 use amqp_codec::types::Value;
+use amqp_transport::{Address, Connection, ConnectionError};
 use support::{DEADLINE, Pair, text};
 
 async fn connects(broker: &Broker, user: &str, password: &str) -> bool {

@@ -61,8 +61,12 @@ fn options(arguments: &Map, defaults: &QueueOptions) -> Result<QueueOptions, Str
         (Some(""), _) => {
             return Err("x-dead-letter-routing-key: expected the name of the dead-letter queue".to_owned());
         }
-        (Some(_), _) => return Err("x-dead-letter-exchange: there are no exchanges here, expected \"\"".to_owned()),
-        (None, Some(_)) => return Err("x-dead-letter-routing-key: expected x-dead-letter-exchange too".to_owned()),
+        (Some(_), _) => {
+            return Err("x-dead-letter-exchange: there are no exchanges here, expected \"\"".to_owned());
+        }
+        (None, Some(_)) => {
+            return Err("x-dead-letter-routing-key: expected x-dead-letter-exchange too".to_owned());
+        }
     }
     Ok(options)
 }

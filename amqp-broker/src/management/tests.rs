@@ -46,7 +46,8 @@ fn entry(body: &Value, key: &str) -> Value {
 fn a_queue_is_declared_described_and_deleted() {
     let store = store();
     assert_eq!(ask(&store, "GET", "/queues/jobs", Value::Null).0, "404");
-    let (status, body) = ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-queue-type", "quorum".into())]));
+    let (status, body) =
+        ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-queue-type", "quorum".into())]));
     assert_eq!(status, "201");
     assert_eq!(entry(&body, "name"), Value::from("jobs"));
     assert_eq!(entry(&body, "type"), Value::from("quorum"));
@@ -68,14 +69,20 @@ fn declaring_again_is_the_same_or_a_conflict() {
     let five = declared_with(&[("x-delivery-limit", Value::Int(5))]);
     assert_eq!(ask(&store, "PUT", "/queues/jobs", five.clone()).0, "201");
     assert_eq!(ask(&store, "PUT", "/queues/jobs", five).0, "200");
-    assert_eq!(ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-delivery-limit", Value::Int(6))])).0, "409");
+    assert_eq!(
+        ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-delivery-limit", Value::Int(6))])).0,
+        "409"
+    );
 }
 
 #[test]
 fn a_queue_made_on_demand_takes_on_its_first_declaration() {
     let store = store();
     store.open(&"jobs".into()).unwrap();
-    assert_eq!(ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-delivery-limit", Value::Int(5))])).0, "200");
+    assert_eq!(
+        ask(&store, "PUT", "/queues/jobs", declared_with(&[("x-delivery-limit", Value::Int(5))])).0,
+        "200"
+    );
     let queue = store.find("jobs").expect("queue");
     assert_eq!(queue.lock().queue.options().delivery_limit, Some(5));
 }

@@ -82,10 +82,6 @@ impl Line {
         self.consumers.len()
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = ConsumerId> + '_ {
-        self.consumers.keys().copied()
-    }
-
     /// Changes what a known consumer does, and the counts with it.
     fn set(&mut self, consumer: ConsumerId, appetite: Appetite) {
         let Some(present) = self.consumers.get_mut(&consumer) else { return };

@@ -49,11 +49,15 @@ impl Message {
     /// # Errors
     ///
     /// `amqp:decode-error` if the octets are not a message, `amqp:invalid-field` if a delay is not a number.
-    pub(crate) fn arrived(encoded: Bytes, sections: &MessageSections, now: Moment) -> Result<Self, ErrorInfo> {
+    pub(crate) fn arrived(
+        encoded: Bytes,
+        sections: &MessageSections,
+        now: Moment,
+    ) -> Result<Self, ErrorInfo> {
         let header = sections.header().map_err(undecodable)?;
-        let plain_header = header
-            .as_ref()
-            .is_none_or(|header| header.ttl.is_none() && header.delivery_count == 0 && !header.first_acquirer);
+        let plain_header = header.as_ref().is_none_or(|header| {
+            header.ttl.is_none() && header.delivery_count == 0 && !header.first_acquirer
+        });
         let verbatim = plain_header && sections.delivery_annotations().map_err(undecodable)?.is_none();
         let not_before = match sections.message_annotations().map_err(undecodable)? {
             Some(annotations) => delivery_time(|key| annotations.get(key), now)?.filter(|due| *due > now),
@@ -134,7 +138,8 @@ impl Message {
 
     /// Puts entries over the message annotations it has; the same key is replaced (part 3, §3.4.5).
     pub(crate) fn merge_annotations(&mut self, entries: impl IntoIterator<Item = (Symbol, Value)>) {
-        let mut annotations = self.annotations.take().unwrap_or_else(|| Box::new(self.received_annotations()));
+        let mut annotations =
+            self.annotations.take().unwrap_or_else(|| Box::new(self.received_annotations()));
         for (key, value) in entries {
             annotations.insert(key, value);
         }
@@ -198,9 +203,8 @@ fn delivery_time<'a>(
         }
     }
     match annotation(DELIVERY_DELAY).filter(|value| !matches!(value, Value::Null)) {
-        Some(value) => {
-            millis(DELIVERY_DELAY, value).map(|delay| Some(now.plus_millis(u64::try_from(delay).unwrap_or(0))))
-        }
+        Some(value) => millis(DELIVERY_DELAY, value)
+            .map(|delay| Some(now.plus_millis(u64::try_from(delay).unwrap_or(0)))),
         None => Ok(None),
     }
 }

@@ -144,10 +144,6 @@ impl Queue {
         }
     }
 
-    pub(crate) const fn name(&self) -> &ByteString {
-        &self.name
-    }
-
     pub(crate) const fn options(&self) -> &QueueOptions {
         &self.options
     }
@@ -301,11 +297,6 @@ impl Queue {
         self.delayed.clear();
         self.totals.bytes = self.acquired.values().map(Message::size).sum();
         count
-    }
-
-    /// The consumers attached.
-    pub(crate) fn consumers(&self) -> impl Iterator<Item = ConsumerId> + '_ {
-        self.line.ids()
     }
 
     pub(crate) fn stats(&self) -> QueueStats {

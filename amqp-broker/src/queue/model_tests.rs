@@ -140,7 +140,8 @@ impl Pair {
         }
         let number = held[which.index(held.len())];
         let due = self.now + delay;
-        let later = Some([(Symbol::from_static("x-opt-delivery-time"), Value::Ulong(due))].into_iter().collect());
+        let later =
+            Some([(Symbol::from_static("x-opt-delivery-time"), Value::Ulong(due))].into_iter().collect());
         let modified = |delivery_failed, undeliverable_here, message_annotations| {
             Verdict::Modified(Modified { delivery_failed, undeliverable_here, message_annotations })
         };

@@ -89,6 +89,9 @@ impl Consumer {
     async fn turn(&mut self) -> Result<(), End> {
         self.settle();
         let next = self.subscription.take(self.sender.credit(), &mut self.taken)?;
+        // What was just handed over still needs its credit: a drain is answered when it has left, which the
+        // connection tells as a change of the link.
+        let is_idle = self.taken.is_empty();
         self.send()?;
         match next {
             Next::ComeAgain => {
@@ -96,7 +99,7 @@ impl Consumer {
                 tokio::task::yield_now().await;
                 return Ok(());
             }
-            Next::Wait if self.sender.is_draining() => self.sender.drained(),
+            Next::Wait if is_idle && self.sender.is_draining() => self.sender.drained(),
             Next::Wait | Next::Idle => {}
         }
         let seen = self.sender.credit();
@@ -109,7 +112,7 @@ impl Consumer {
                 let (number, outcome) = outcome?;
                 self.on_outcome(number, verdict(outcome));
             }
-            () = has_changed(&self.sender, seen, next) => {}
+            () = has_changed(&self.sender, seen, is_idle && next == Next::Wait) => {}
         }
         Ok(())
     }
@@ -161,9 +164,10 @@ impl Consumer {
     }
 }
 
-/// Ready if there is a reason for another turn by now: other credit than was `seen`, or a drain to answer.
-async fn has_changed(sender: &Sender, seen: u32, next: Next) {
-    if sender.credit() == seen && !(next == Next::Wait && sender.is_draining()) {
+/// Ready if there is a reason for another turn by now: other credit than was `seen`, or a drain that may be
+/// answered.
+async fn has_changed(sender: &Sender, seen: u32, may_drain: bool) {
+    if sender.credit() == seen && !(may_drain && sender.is_draining()) {
         std::future::pending().await
     }
 }

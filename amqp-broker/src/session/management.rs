@@ -7,6 +7,7 @@ use amqp_codec::ByteString;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transport::{Attach, ErrorInfo, Role, conditions};
 use amqp_transport::{Credit, LinkError, LinkRequest, Payload, Receiver, Sender};
+use tokio::sync::oneshot;
 
 use crate::limits::MANAGEMENT_CREDIT;
 use crate::management::answer;
@@ -16,39 +17,64 @@ use crate::store::Store;
 const MAX_HALVES: usize = 64;
 
 /// One link of a pair.
-enum Half {
+pub(crate) enum Half {
     Requests(Receiver),
     Replies(Sender),
 }
 
-/// Links to the management node whose other half has not come yet, by name.
+/// Links to the management node whose other half has not come yet, by name: where to hand it when it comes.
 #[derive(Default)]
 pub(crate) struct Halves {
-    waiting: HashMap<ByteString, Half>,
+    waiting: HashMap<ByteString, oneshot::Sender<Half>>,
 }
 
 impl Halves {
-    /// Accepts one half, and gives the pair if it is the second one.
+    /// Accepts one half. The first one starts to wait for the second, in a task that it gives; the second is handed to it.
     pub(crate) fn join(
         &mut self,
         request: LinkRequest,
         attach: &Attach,
-    ) -> Result<Option<(Receiver, Sender)>, LinkError> {
+        store: &Arc<Store>,
+    ) -> Result<Option<impl Future<Output = ()> + Send + use<>>, LinkError> {
+        self.waiting.retain(|_, other| !other.is_closed());
         if self.waiting.len() >= MAX_HALVES {
             let text = "too many links to /management wait for their other half";
             request.refuse(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text));
             return Ok(None);
         }
-        let half = accept(request, attach)?;
-        Ok(match (half, self.waiting.remove(&attach.name)) {
-            (Half::Requests(requests), Some(Half::Replies(replies)))
-            | (Half::Replies(replies), Some(Half::Requests(requests))) => Some((requests, replies)),
-            // A half that waited with the same role has been detached since: its name is free again.
-            (half, _) => {
-                self.waiting.insert(attach.name.clone(), half);
-                None
+        let mut half = accept(request, attach)?;
+        if let Some(other) = self.waiting.remove(&attach.name) {
+            match other.send(half) {
+                Ok(()) => return Ok(None),
+                // The one that waited has been detached meanwhile: this one waits now.
+                Err(back) => half = back,
             }
-        })
+        }
+        let (hand, second) = oneshot::channel();
+        self.waiting.insert(attach.name.clone(), hand);
+        Ok(Some(pair(half, second, Arc::clone(store))))
+    }
+}
+
+/// Waits for the other half, and serves the pair.
+async fn pair(first: Half, second: oneshot::Receiver<Half>, store: Arc<Store>) {
+    let second = tokio::select! {
+        second = second => second,
+        _ = first.detached() => return,
+    };
+    match (first, second) {
+        (Half::Requests(requests), Ok(Half::Replies(replies)))
+        | (Half::Replies(replies), Ok(Half::Requests(requests))) => run(requests, replies, store).await,
+        _ => tracing::debug!("management link without its other half"),
+    }
+}
+
+impl Half {
+    async fn detached(&self) -> LinkError {
+        match self {
+            Self::Requests(receiver) => receiver.detached().await,
+            Self::Replies(sender) => sender.detached().await,
+        }
     }
 }
 
@@ -70,22 +96,21 @@ fn accept(request: LinkRequest, attach: &Attach) -> Result<Half, LinkError> {
 }
 
 /// Answers requests until either link ends. One reply at a time: the credit of the requests bounds what waits.
-pub(crate) async fn run(requests: Receiver, replies: Sender, store: Arc<Store>) {
+async fn run(requests: Receiver, replies: Sender, store: Arc<Store>) {
     let end = loop {
         let request = match requests.recv().await {
             Ok(request) => request,
-            Err(error) => break error,
+            Err(error) => break error.to_string(),
         };
         let reply = answer(&store, request.payload().clone());
         if !request.is_settled()
             && let Err(error) = request.accept()
         {
-            break error;
+            break error.to_string();
         }
         if let Err(error) = replies.send_settled(Payload::from(reply)).await {
-            tracing::debug!(%error, "management reply not sent");
-            return;
+            break error.to_string();
         }
     };
-    tracing::debug!(error = %end, "management client left");
+    tracing::debug!(error = end, "management client left");
 }

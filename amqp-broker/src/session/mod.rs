@@ -96,12 +96,7 @@ impl Links {
     }
 
     /// The peer receives from a queue.
-    fn consume(
-        &mut self,
-        request: LinkRequest,
-        attach: &Attach,
-        name: &ByteString,
-    ) -> Result<(), LinkError> {
+    fn consume(&mut self, request: LinkRequest, attach: &Attach, name: &ByteString) -> Result<(), LinkError> {
         let queue = match self.store.open(name) {
             Ok(queue) => queue,
             Err(error) => {
@@ -143,11 +138,8 @@ impl Links {
             Some(TargetArchetype::Target(target)) => target.clone(),
             _ => Target::default(),
         };
-        let target = Target {
-            address: wish.address,
-            capabilities: granted(&wish.capabilities),
-            ..Target::default()
-        };
+        let target =
+            Target { address: wish.address, capabilities: granted(&wish.capabilities), ..Target::default() };
         let receiver = request.accept_as_receiver(target, Credit::Auto(self.limits.publisher_credit))?;
         self.tasks.spawn(publisher::run(receiver, route, Arc::clone(&self.store)));
         Ok(())
@@ -155,8 +147,8 @@ impl Links {
 
     /// One half of a link pair to the management node.
     fn manage(&mut self, request: LinkRequest, attach: &Attach) -> Result<(), LinkError> {
-        if let Some((requests, replies)) = self.halves.join(request, attach)? {
-            self.tasks.spawn(management::run(requests, replies, Arc::clone(&self.store)));
+        if let Some(task) = self.halves.join(request, attach, &self.store)? {
+            self.tasks.spawn(task);
         }
         Ok(())
     }

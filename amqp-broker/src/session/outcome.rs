@@ -42,7 +42,9 @@ mod tests {
         ] {
             assert_eq!(departure(&orderly), Departure::Orderly, "{orderly}");
         }
-        for lost in [connection(ConnectionError::IdleTimeout), connection(ConnectionError::Lost("reset".into()))] {
+        for lost in
+            [connection(ConnectionError::IdleTimeout), connection(ConnectionError::Lost("reset".into()))]
+        {
             assert_eq!(departure(&lost), Departure::Lost, "{lost}");
         }
     }

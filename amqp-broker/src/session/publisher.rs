@@ -40,7 +40,8 @@ impl Route {
             Err(error) => return vec![Err(error); count],
         }
         store.publish(&self.queue, messages).unwrap_or_else(|| {
-            let error = ErrorInfo::new(conditions::RESOURCE_DELETED, format!("queue {} was deleted", self.name));
+            let error =
+                ErrorInfo::new(conditions::RESOURCE_DELETED, format!("queue {} was deleted", self.name));
             vec![Err(error); count]
         })
     }
@@ -90,7 +91,10 @@ fn relay(store: &Store, delivery: Delivery) {
     let result = read(&delivery).and_then(|sections| {
         let to = sections.properties().map_err(undecodable)?.and_then(|properties| properties.to);
         let to = to.ok_or_else(|| {
-            ErrorInfo::new(conditions::PRECONDITION_FAILED, "properties.to is missing, and the link names no target")
+            ErrorInfo::new(
+                conditions::PRECONDITION_FAILED,
+                "properties.to is missing, and the link names no target",
+            )
         })?;
         let Address::Queue(name) = Address::parse(&to)? else {
             return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("{to}: not a queue")));

@@ -174,11 +174,7 @@ impl Store {
     }
 
     /// Acts on a queue, and then does what follows from it elsewhere.
-    fn with<R>(
-        &self,
-        queue: &SharedQueue,
-        act: impl FnOnce(&mut State, Moment, &mut Vec<Dead>) -> R,
-    ) -> R {
+    fn with<R>(&self, queue: &SharedQueue, act: impl FnOnce(&mut State, Moment, &mut Vec<Dead>) -> R) -> R {
         let now = self.now();
         let mut dead = Vec::new();
         let (result, Aftermath { wake, deadline }) = {
@@ -202,7 +198,9 @@ impl Store {
         for Dead { target, message } in dead {
             let buried = self.create(&target).and_then(|queue| {
                 // A queue that is deleted at this very moment takes its dead letters with it.
-                self.publish(&queue, &mut vec![message]).and_then(|mut results| results.pop()).unwrap_or(Ok(()))
+                self.publish(&queue, &mut vec![message])
+                    .and_then(|mut results| results.pop())
+                    .unwrap_or(Ok(()))
             });
             if let Err(error) = buried {
                 tracing::warn!(queue = %target, ?error, "dead letter dropped");
