@@ -121,14 +121,14 @@ mod present {
             let builder = amqp_broker::Broker::builder().listen(settings.listen.to_string());
             let builder = match &settings.credentials {
                 Some(Credentials { user, password }) => {
-                    builder.user(user.as_str(), password.as_str()).anonymous(false)
+                    builder.user(user.as_str(), password.as_str()).anonymous(false).allow_remote(true)
                 }
                 None => builder.user("guest", "guest").anonymous(true),
             };
             let broker = builder.start().await.map_err(|error| {
                 Failure::new(format!("the embedded broker cannot listen at {}: {error}", settings.listen))
             })?;
-            let address = url(broker.local_addr());
+            let address = broker.address();
             Ok(Self { broker, address })
         }
 

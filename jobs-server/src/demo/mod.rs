@@ -125,6 +125,10 @@ async fn demonstrate(
     let started = Instant::now();
     let end = push_and_wait(options, shutdown, driver, &ledger).await;
     let elapsed = started.elapsed();
+    // The account is closed when nobody can book any more: a job that was requeued may have ended before the handler that
+    // requeued it has booked that.
+    driver.shutdown(CLOSE_PATIENCE).await;
+    while handlers.join_next().await.is_some() {}
     Ok(Summary::new(&ledger.account(), &fates, &broker, started, elapsed, end))
 }
 
