@@ -1,0 +1,53 @@
+//! Sends messages to a node and receives them again.
+//!
+//! ```text
+//! cargo run -p amqp-transport --example hello -- amqp://guest:guest@127.0.0.1:5672 /queues/greetings 1000
+//! ```
+//!
+//! Addresses: `/queues/NAME` on RabbitMQ 4, `/amq/queue/NAME` on RabbitMQ 3, `NAME` elsewhere. The queue must exist.
+
+use amqp_codec::messaging::{Header, Message};
+use amqp_transport::{Connection, Credit, ReceiverOptions, SenderOptions};
+use std::time::Instant;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(url), Some(address)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: hello URL ADDRESS [COUNT]".into());
+    };
+    let count: u32 = arguments.next().map_or(Ok(1), |count| count.parse())?;
+
+    let connection = Connection::connect(&url).await?;
+    println!("connected to {}", connection.peer().property("product").unwrap_or("an unknown product"));
+
+    // Links have a session each: some brokers end the whole session over a fault of one link.
+    let sender = connection.session().await?.sender(SenderOptions::new(&address)).await?;
+    let started = Instant::now();
+    let mut confirmations = Vec::new();
+    for n in 0..count {
+        let header = Header { durable: true, ..Header::default() };
+        let message = Message::data(format!("hello {n}")).with_header(header);
+        confirmations.push(sender.deliver(message).await?);
+    }
+    for confirmation in confirmations {
+        confirmation.await?.accepted()?;
+    }
+    println!("{count} sent and confirmed in {:?}", started.elapsed());
+
+    let started = Instant::now();
+    let options = ReceiverOptions::new(&address).credit(Credit::Auto(500));
+    let receiver = connection.session().await?.receiver(options).await?;
+    for n in 0..count {
+        let delivery = receiver.recv().await?;
+        let body = delivery.message()?.body_bytes().unwrap_or_default();
+        if body != format!("hello {n}") {
+            println!("another message was there before: {body:?}");
+        }
+        delivery.accept()?;
+    }
+    println!("{count} received and accepted in {:?}", started.elapsed());
+    receiver.close().await?;
+    connection.close().await?;
+    Ok(())
+}
