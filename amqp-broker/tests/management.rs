@@ -16,6 +16,7 @@ struct Client {
     replies: Receiver,
 }
 
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 impl Client {
     async fn attach(pair: &Pair, name: &str) -> Self {
         let receiver = ReceiverOptions::new(MANAGEMENT)

@@ -24,6 +24,7 @@ async fn qpid_proton_works_with_the_broker() {
     broker.shutdown().await;
 }
 
+#[expect(clippy::panic, reason = "the test says what it needs")]
 fn run(url: &str) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proton_client.py");
     INTERPRETERS

@@ -7,6 +7,7 @@ use amqp_codec::types::Value;
 use amqp_transport::{Address, Connection, ConnectionError};
 use support::{DEADLINE, Pair, text};
 
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 async fn connects(broker: &Broker, user: &str, password: &str) -> bool {
     let address: Address = broker.address().parse().unwrap();
     amqp_transport::ConnectOptions::new(address.with_credentials(user, password)).connect().await.is_ok()

@@ -119,7 +119,8 @@ fn what_cannot_be_done_is_a_bad_request() {
         ("x-expires", Value::Uint(1)),
         ("x-message-ttl", Value::from("soon")),
     ] {
-        let (status, body) = ask(&store, "PUT", "/queues/jobs", declared_with(&[arguments.clone()]));
+        let (status, body) =
+            ask(&store, "PUT", "/queues/jobs", declared_with(std::slice::from_ref(&arguments)));
         assert_eq!(status, "400", "{arguments:?}");
         assert!(body.as_str().is_some_and(|text| text.contains(arguments.0)), "{body:?}");
     }

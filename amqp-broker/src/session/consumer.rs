@@ -168,6 +168,6 @@ impl Consumer {
 /// answered.
 async fn has_changed(sender: &Sender, seen: u32, may_drain: bool) {
     if sender.credit() == seen && !(may_drain && sender.is_draining()) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
