@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jobs_driver::{Driver, Job, PushError};
 use tokio::task::JoinSet;
 
-/// How far a [`Pusher`] is. Shared with whoever shows it.
+/// How far [`push_all`] is. Shared with whoever shows it.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     confirmed: AtomicU64,

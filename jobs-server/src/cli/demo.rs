@@ -10,7 +10,7 @@ use crate::signals::Shutdown;
 use crate::{logging, output};
 
 /// See jobs pushed, run, retried, delayed and dead-lettered; nothing to set up
-#[derive(Debug, Args)]
+#[derive(Args)]
 #[command(
     after_help = "Starts the broker inside this program (or connects to --addr), pushes jobs, runs them in async handlers \
 and keeps an account of each: some fail once and are run again, some are delayed, some fail for good and are found among \

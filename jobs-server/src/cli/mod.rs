@@ -20,7 +20,7 @@ const USAGE: u8 = 2;
 
 /// Runs background jobs over AMQP 1.0: worker processes in PHP or any other language, on RabbitMQ, on any other AMQP 1.0
 /// broker, or on the broker inside.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "rr-jobs",
     version,
@@ -39,15 +39,15 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Push(push::Push),
 }
 
-/// Where the configuration is.
-#[derive(Debug, Args)]
+/// Where the configuration is. Overrides may hold a password, so this is never shown.
+#[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct Configuration {
     /// The configuration file, YAML or JSON, as RoadRunner has it
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_one_line_that_names_it() {
-        let error = Cli::try_parse_from(["rr-jobs", "push"]).unwrap_err().to_string();
+        let error = Cli::try_parse_from(["rr-jobs", "push"]).err().unwrap().to_string();
         let line = usage_error(&error);
         assert!(line.contains("<PIPELINE>") && !line.contains('\n'), "{line}");
     }

@@ -11,6 +11,7 @@ use amqp_transport::{
 };
 use tokio::time::timeout;
 
+use super::Queues;
 use super::fate::DELAYS;
 
 /// How long making or removing the queues may take.
@@ -25,20 +26,14 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// What the demo does to somebody's broker.
 #[derive(Debug)]
 pub(super) struct Guest {
-    address: String,
+    address: Address,
     profile: String,
-    queue: String,
-    dead: String,
+    queues: Queues,
 }
 
 impl Guest {
-    pub(super) fn new(address: &str, profile: &str, queue: &str, dead: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            profile: profile.to_owned(),
-            queue: queue.to_owned(),
-            dead: dead.to_owned(),
-        }
+    pub(super) fn new(address: Address, profile: &str, queues: Queues) -> Self {
+        Self { address, profile: profile.to_owned(), queues }
     }
 
     /// Makes the queue where the driver cannot. RabbitMQ 3 makes one for whoever names it in this old form of address.
@@ -49,7 +44,7 @@ impl Guest {
         timeout(PATIENCE, async {
             let connection = self.connect().await?;
             let session = connection.session().await?;
-            let sender = session.sender(SenderOptions::new(format!("/queue/{}", self.queue))).await?;
+            let sender = session.sender(SenderOptions::new(format!("/queue/{}", self.queues.work))).await?;
             sender.close().await?;
             connection.close().await?;
             Ok(())
@@ -60,18 +55,21 @@ impl Guest {
     /// Removes the queues of the demo. What stays behind, if anything, is in the answer.
     pub(super) async fn remove_queues(&self) -> Option<String> {
         if self.profile == "rabbitmq3" {
-            let queue = &self.queue;
+            let queue = &self.queues.work;
             return Some(format!(
                 "the empty queue {queue} stays until RabbitMQ restarts: version 3 cannot remove it over AMQP 1.0"
             ));
         }
         if self.profile == "generic" {
-            return Some(format!("the queues {} and {} stay on the broker", self.queue, self.dead));
+            return Some(format!(
+                "the queues {} and {} stay on the broker",
+                self.queues.work, self.queues.dead
+            ));
         }
         match timeout(PATIENCE, self.delete_all()).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the queues {}* stay on the broker: {error}", self.queue)),
-            Err(_) => Some(format!("the queues {}* stay on the broker: it did not answer", self.queue)),
+            Ok(Err(error)) => Some(format!("the queues {}* stay on the broker: {error}", self.queues.work)),
+            Err(_) => Some(format!("the queues {}* stay on the broker: it did not answer", self.queues.work)),
         }
     }
 
@@ -79,9 +77,9 @@ impl Guest {
         let connection = self.connect().await?;
         let management = Management::attach(&connection).await?;
         // The driver keeps delayed jobs in queues of these names.
-        let rooms = DELAYS.iter().map(|delay| format!("{}.delay.{}", self.queue, delay.as_millis()));
+        let rooms = DELAYS.iter().map(|delay| format!("{}.delay.{}", self.queues.work, delay.as_millis()));
         let mut number = 0;
-        for queue in [self.queue.clone(), self.dead.clone()].into_iter().chain(rooms) {
+        for queue in [self.queues.work.clone(), self.queues.dead.clone()].into_iter().chain(rooms) {
             number += 1;
             management.delete(number, &queue).await?;
         }
@@ -90,8 +88,8 @@ impl Guest {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let address: Address = self.address.parse()?;
-        Ok(ConnectOptions::new(address).container_id(format!("{}-keeper", self.queue)).connect().await?)
+        let name = format!("{}-keeper", self.queues.work);
+        Ok(ConnectOptions::new(self.address.clone()).container_id(name).connect().await?)
     }
 }
 

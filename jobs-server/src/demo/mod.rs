@@ -8,6 +8,7 @@ mod summary;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use amqp_transport::AddressError;
 use jobs_driver::config::{Declare, JobsConfig, PipelineConfig};
 use jobs_driver::{ActiveJob, BrokerInfo, Driver, DriverError, Headers, Job, NackOptions, SettleError};
 use serde_json::json;
@@ -45,8 +46,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long running handlers may take to finish in the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the person wants to see.
-#[derive(Debug)]
+/// What the person wants to see. The address may hold a password, so this is never shown.
 pub(crate) struct Options {
     pub(crate) jobs: u32,
     pub(crate) workers: usize,
@@ -59,6 +59,21 @@ pub(crate) struct Options {
     pub(crate) patience: Duration,
     /// Standard output is for a machine.
     pub(crate) json: bool,
+}
+
+/// The names of the demo's queues, of this one run alone.
+#[derive(Debug, Clone)]
+struct Queues {
+    work: String,
+    dead: String,
+}
+
+impl Queues {
+    fn new() -> Self {
+        let work = format!("rr-demo-{}", Uuid::new_v4().simple());
+        let dead = format!("{work}.dlq");
+        Self { work, dead }
+    }
 }
 
 /// Runs the demo. The summary says whether the account closes.
@@ -76,10 +91,16 @@ pub(crate) async fn run(options: &Options, shutdown: &Shutdown, log: &Log) -> Re
         return Err(Failure::new("interrupted before anything was pushed"));
     };
     let driver = driver?;
-    let queue = format!("rr-demo-{}", Uuid::new_v4().simple());
-    let dead = format!("{queue}.dlq");
-    let guest = broker.is_none().then(|| Guest::new(&address, &driver.broker().profile, &queue, &dead));
-    let result = demonstrate(options, shutdown, log, &driver, guest.as_ref(), &queue, &dead).await;
+    let queues = Queues::new();
+    let guest = match &options.address {
+        Some(address) => {
+            let address =
+                address.parse().map_err(|error: AddressError| Failure::new(format!("--addr: {error}")))?;
+            Some(Guest::new(address, &driver.broker().profile, queues.clone()))
+        }
+        None => None,
+    };
+    let result = demonstrate(options, shutdown, log, &driver, guest.as_ref(), &queues).await;
     driver.shutdown(CLOSE_PATIENCE).await;
     let mut left_behind = None;
     if let Some(guest) = guest {
@@ -97,24 +118,26 @@ async fn demonstrate(
     log: &Log,
     driver: &Driver,
     guest: Option<&Guest>,
-    queue: &str,
-    dead: &str,
+    queues: &Queues,
 ) -> Result<Summary, Failure> {
     let broker = driver.broker();
     let abilities = abilities(&broker);
     if let Some(guest) = guest {
         guest.make_queue().await.map_err(|error| {
-            Failure::new(format!("the queue {queue} cannot be made, and the driver cannot either: {error}"))
+            Failure::new(format!(
+                "the queue {} cannot be made, and the driver cannot either: {error}",
+                queues.work
+            ))
         })?;
     }
-    open_pipelines(driver, abilities, queue, dead).await?;
+    open_pipelines(driver, abilities, queues).await?;
     log.release();
     let fates = Fates::new(options.fail_rate, abilities);
     let introduction = introduction(options, &broker, &fates);
     if options.json {
-        output::note(&introduction)
+        output::note(&introduction);
     } else {
-        output::line(&introduction)
+        output::line(&introduction);
     }
 
     let ledger = Arc::new(Ledger::new(options.jobs, fates));
@@ -133,23 +156,18 @@ async fn demonstrate(
 }
 
 /// The pipeline of the jobs, and where the broker can do dead-lettering the one that counts the dead letters.
-async fn open_pipelines(
-    driver: &Driver,
-    abilities: Abilities,
-    queue: &str,
-    dead: &str,
-) -> Result<(), DriverError> {
-    let mut work = PipelineConfig::new(queue).prefetch(PREFETCH);
+async fn open_pipelines(driver: &Driver, abilities: Abilities, queues: &Queues) -> Result<(), DriverError> {
+    let mut work = PipelineConfig::new(queues.work.as_str()).prefetch(PREFETCH);
     if abilities.declare {
         work = work.declare(Declare::On);
     }
     if abilities.dead_letter {
-        work = work.dead_letter(dead);
+        work = work.dead_letter(queues.dead.as_str());
     }
     driver.add_pipeline(WORK, work)?;
     driver.run(WORK).await?;
     if abilities.dead_letter {
-        driver.add_pipeline(DEAD, PipelineConfig::new(dead).prefetch(PREFETCH))?;
+        driver.add_pipeline(DEAD, PipelineConfig::new(queues.dead.as_str()).prefetch(PREFETCH))?;
         driver.run(DEAD).await?;
     }
     Ok(())

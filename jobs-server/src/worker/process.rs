@@ -27,7 +27,7 @@ const MAX_LOG_LINE: usize = 16 * 1024;
 const EXIT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How a worker is started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// Program and arguments; never empty, see [`super::settings`].
     pub(crate) program: String,
@@ -39,6 +39,13 @@ pub(crate) struct Launch {
     pub(crate) user: Option<(u32, u32)>,
     /// Limit for start and handshake together.
     pub(crate) allocate_timeout: Duration,
+}
+
+// The environment is where people put passwords.
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launch").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 impl Launch {
