@@ -3,15 +3,22 @@
 //! Tests on RabbitMQ live in modules `on_rabbitmq_…` and take its address from the environment (`RABBITMQ_4_0` and
 //! `RABBITMQ_4_0_MANAGEMENT`, the same for 3.10 and 4.3); without it they fail and say so.
 
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and these functions are tests that take their broker as an argument"
+)]
 mod behaviour;
 
 use behaviour::support::{Broker, Kind};
 
 /// The test's own embedded broker.
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 async fn embedded() -> (amqp_broker::Broker, Broker) {
     let running = amqp_broker::Broker::builder().listen("127.0.0.1:0").anonymous(true).start().await.unwrap();
     let broker =
-        Broker { url: running.address().to_owned(), kind: Kind::Embedded, management: String::new() };
+        Broker { url: running.address(), kind: Kind::Embedded, management: String::new() };
     (running, broker)
 }
 

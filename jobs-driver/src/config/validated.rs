@@ -390,7 +390,7 @@ impl PipelineConfig {
             .filter(|name| !name.is_empty())
             .ok_or_else(|| ConfigError::new("", "a pipeline needs a name"))?;
         let file = File::parse("", "", &super::LoadOptions::default())?;
-        let pipeline = pipeline_of(&file, name, node, BTreeMap::new(), &[name.clone()])?;
+        let pipeline = pipeline_of(&file, name, node, BTreeMap::new(), std::slice::from_ref(name))?;
         Ok((name.clone(), pipeline))
     }
 }

@@ -31,7 +31,7 @@ fn sent(message: &Message) -> Message {
 
 #[test]
 fn the_native_form_has_the_documented_properties() {
-    let message = sent(&super::message(&job_abc(), &native()).unwrap());
+    let message = sent(&message(&job_abc(), &native()).unwrap());
     assert!(message.header.as_ref().unwrap().durable);
     assert_eq!(message.header.as_ref().unwrap().ttl, None);
     let properties = message.properties.as_ref().unwrap();
@@ -63,12 +63,12 @@ fn the_native_form_has_the_documented_properties() {
 fn every_publication_has_its_own_message_id() {
     let id = |message: Message| message.properties.unwrap().message_id.unwrap().to_string();
     let job = job_abc();
-    assert_ne!(id(super::message(&job, &native()).unwrap()), id(super::message(&job, &native()).unwrap()));
+    assert_ne!(id(message(&job, &native()).unwrap()), id(message(&job, &native()).unwrap()));
 }
 
 #[test]
 fn the_native_form_comes_back_as_it_was() {
-    let received = job(&sent(&super::message(&job_abc(), &native()).unwrap()), "pipe");
+    let received = job(&sent(&message(&job_abc(), &native()).unwrap()), "pipe");
     assert_eq!(received.attempt, 1);
     assert_eq!(received.job, job_abc().with_priority(3).with_delay(Duration::from_secs(7)));
 }
@@ -134,18 +134,18 @@ fn envelope_headers_are_read_in_every_spelling() {
 
 #[test]
 fn the_envelope_is_written_as_text_with_plain_headers() {
-    let job = Job::new("p", "j", "hällo").with_id("i").with_header("k", "v1").with_header("k", "v2");
+    let text_job = Job::new("p", "j", "hällo").with_id("i").with_header("k", "v1").with_header("k", "v2");
     let publication = Publication { format: Format::Envelope, priority: 4, ..Publication::default() };
-    let message = sent(&super::message(&job, &publication).unwrap());
-    let Body::Data(sections) = &message.body else { panic!("not data") };
+    let written = sent(&message(&text_job, &publication).unwrap());
+    let Body::Data(sections) = &written.body else { panic!("not data") };
     let envelope: serde_json::Value = serde_json::from_slice(&sections[0]).unwrap();
     let expected = serde_json::json!({"body": "hällo", "header": {"rr_id": "i", "rr_job": "j", "rr_pipeline": "p",
         "rr_headers": "{\"k\":[\"v1\",\"v2\"]}", "rr_delay": 0, "rr_priority": 4, "rr_auto_ack": false}});
     assert_eq!(envelope, expected);
-    assert_eq!(message.application_property("k"), Some(&Value::from("v1")));
-    assert!(message.header.as_ref().unwrap().durable);
-    assert_eq!(super::job(&message, "p").job, job.with_priority(4));
-    assert!(super::message(&job_abc(), &publication).is_err(), "binary payloads do not fit");
+    assert_eq!(written.application_property("k"), Some(&Value::from("v1")));
+    assert!(written.header.as_ref().unwrap().durable);
+    assert_eq!(job(&written, "p").job, text_job.with_priority(4));
+    assert!(message(&job_abc(), &publication).is_err(), "binary payloads do not fit");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn foreign_bodies_become_bytes() {
 #[test]
 fn attempts_add_up_over_copies_and_deliveries() {
     let publication = Publication { attempts: 2, ..native() };
-    let mut message = super::message(&job_abc(), &publication).unwrap();
+    let mut message = message(&job_abc(), &publication).unwrap();
     assert_eq!(job(&message, "p").attempt, 3);
     message.header = Some(Header { delivery_count: 4, ..Header::default() });
     assert_eq!(job(&message, "p").attempt, 7);
