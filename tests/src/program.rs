@@ -223,15 +223,18 @@ impl Serving {
     /// # Panics
     /// When it does not end by then.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::SIGTERM);
-        wait(&mut self.child, Duration::from_secs(60))
-            .unwrap_or_else(|| panic!("rr-jobs serve did not stop within a minute of SIGTERM"))
+        self.stop_by(Signal::SIGTERM)
     }
 
-    /// Sends a signal to the program.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal, once, and waits for the end, at most a minute.
+    ///
+    /// # Panics
+    /// When it does not end by then.
+    pub fn stop_by(&mut self, signal: Signal) -> ExitStatus {
         let id = i32::try_from(self.child.id()).expect("a process id");
         kill(Pid::from_raw(id), signal).expect("the signal can be sent");
+        wait(&mut self.child, Duration::from_secs(60))
+            .unwrap_or_else(|| panic!("rr-jobs serve did not stop within a minute of {signal}"))
     }
 }
 

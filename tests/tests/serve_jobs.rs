@@ -16,7 +16,7 @@ on_every_rabbitmq!(
     no_job_is_lost_when_workers_are_killed,
     every_verdict_does_what_it_says,
     a_worker_that_crashes_is_replaced_and_its_job_done,
-    sigterm_finishes_what_runs_and_hands_the_rest_back,
+    a_signal_finishes_what_runs_and_hands_the_rest_back,
     a_message_of_a_stranger_is_a_job,
 );
 
@@ -119,15 +119,14 @@ fn a_worker_that_crashes_is_replaced_and_its_job_done(broker: Broker) {
     assert_eq!(queue.take(), None);
 }
 
-fn sigterm_finishes_what_runs_and_hands_the_rest_back(broker: Broker) {
+fn a_signal_finishes_what_runs_and_hands_the_rest_back(broker: Broker) {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let queue = broker.queue();
         let config = Config::for_queue(&broker.url(), queue.name(), Worker::Php, 2);
         RrJobs::push(&config, "work", "slow", r#"{"milliseconds": 300}"#, 20).succeeded();
         let mut serving = RrJobs::serve(&config);
         eventually("the first jobs", SOON, || config.ledger().has_acknowledged(2));
-        serving.signal(signal);
-        assert!(serving.stop().success(), "{}", serving.log());
+        assert!(serving.stop_by(signal).success(), "{}", serving.log());
         let done = config.ledger().acknowledged().len();
         assert!(done < 20, "stopping took as long as all jobs");
         queue.await_ready(20 - done);
