@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use amqp_broker::Broker;
 use amqp_codec::messaging::{Properties, Source};
@@ -12,6 +14,7 @@ use amqp_transport::{Connection, Credit, LinkError, Outcome, ReceiverOptions, Se
 use support::{DEADLINE, Pair, body, next, text};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 #[tokio::test]
 async fn a_queue_is_there_as_soon_as_a_link_names_it() {
@@ -218,18 +221,44 @@ async fn a_consumer_that_detaches_gives_back_what_it_had() {
 }
 
 #[tokio::test]
-async fn a_consumer_whose_connection_breaks_gives_back_what_it_had_counted() {
+async fn ending_a_session_or_closing_a_connection_gives_back_uncounted() {
     let pair = Pair::start().await;
     pair.send("q", text("x")).await;
-    // A middleman who hangs up in the middle of it.
+    for ends_session in [true, false] {
+        let connection = Connection::connect(&pair.broker.address()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let receiver = session.receiver(ReceiverOptions::new("q").credit(Credit::Auto(1))).await.unwrap();
+        let held = next(&receiver).await;
+        assert_eq!(held.message().unwrap().header.unwrap_or_default().delivery_count, 0);
+        if ends_session {
+            session.end().await;
+        } else {
+            connection.close().await.unwrap();
+        }
+        pair.wait("q", |stats| stats.ready == 1 && stats.consumers == 0).await;
+    }
+    next(&pair.receiver("q", 1).await).await.accept().unwrap();
+    pair.stop().await;
+}
+
+/// A way to the broker that can be cut: the address to connect to, and the task to abort.
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+async fn middleman(upstream: SocketAddr) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("amqp://{}", listener.local_addr().unwrap());
-    let upstream = pair.broker.local_addr();
-    let middleman = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let (mut client, _) = listener.accept().await.unwrap();
         let mut broker = TcpStream::connect(upstream).await.unwrap();
         copy_bidirectional(&mut client, &mut broker).await.ok();
     });
+    (address, task)
+}
+
+#[tokio::test]
+async fn a_consumer_whose_connection_breaks_gives_back_what_it_had_counted() {
+    let pair = Pair::start().await;
+    pair.send("q", text("x")).await;
+    let (address, middleman) = middleman(pair.broker.local_addr()).await;
     let connection = Connection::connect(&address).await.unwrap();
     let session = connection.session().await.unwrap();
     let receiver = session.receiver(ReceiverOptions::new("q").credit(Credit::Auto(1))).await.unwrap();
@@ -240,6 +269,56 @@ async fn a_consumer_whose_connection_breaks_gives_back_what_it_had_counted() {
     let again = next(&pair.receiver("q", 1).await).await;
     assert_eq!(again.message().unwrap().header.unwrap_or_default().delivery_count, 1);
     again.accept().unwrap();
+    pair.stop().await;
+}
+
+/// Consumes over one connection after another; each is cut after some messages.
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+async fn consume_over_cut_connections(
+    upstream: SocketAddr,
+    number: usize,
+    seen: Arc<Mutex<HashSet<String>>>,
+) {
+    for round in 0_usize.. {
+        let (address, middleman) = middleman(upstream).await;
+        let connection = Connection::connect(&address).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let receiver = session.receiver(ReceiverOptions::new("q").credit(Credit::Auto(50))).await.unwrap();
+        for taken in 0.. {
+            // Whether the last verdicts before the cut arrive is left to chance.
+            if taken == 20 + 37 * number + 11 * (round % 7) {
+                break;
+            }
+            let Ok(delivery) = receiver.recv().await else { break };
+            seen.lock().unwrap().insert(body(&delivery));
+            delivery.accept().ok();
+        }
+        middleman.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_connections_break_again_and_again() {
+    const MESSAGES: usize = 3_000;
+    let pair = Pair::start().await;
+    let seen = Arc::new(Mutex::new(HashSet::new()));
+    let mut consumers = JoinSet::new();
+    for number in 0..4 {
+        consumers.spawn(consume_over_cut_connections(pair.broker.local_addr(), number, Arc::clone(&seen)));
+    }
+    let sender = pair.sender("q").await;
+    let mut confirmations = Vec::with_capacity(MESSAGES);
+    for n in 0..MESSAGES {
+        confirmations.push(sender.deliver(text(&n.to_string())).await.unwrap());
+    }
+    for confirmation in confirmations {
+        confirmation.await.unwrap().accepted().unwrap();
+    }
+    let expected = u64::try_from(MESSAGES).unwrap();
+    let stats = pair.wait("q", |stats| stats.ready == 0 && stats.accepted == expected).await;
+    assert_eq!((stats.unacknowledged, stats.dead_lettered, stats.dropped, stats.bytes), (0, 0, 0, 0));
+    assert_eq!(seen.lock().unwrap().len(), MESSAGES);
+    consumers.shutdown().await;
     pair.stop().await;
 }
 
@@ -297,7 +376,7 @@ async fn a_publisher_survives_the_deletion_of_its_queue() {
 async fn each_of_many_messages_is_delivered_exactly_once() {
     const MESSAGES: usize = 20_000;
     let pair = Pair::start().await;
-    let mut consumers = tokio::task::JoinSet::new();
+    let mut consumers = JoinSet::new();
     for _ in 0..8 {
         let receiver = pair.receiver("q", 100).await;
         consumers.spawn(async move {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use amqp_broker::{Broker, BrokerError, QueueOptions};
+use amqp_broker::{Broker, BrokerError, Limits, QueueOptions};
 use amqp_codec::types::Value;
 use amqp_transport::{Address, Connection, ConnectionError};
 use support::{DEADLINE, Pair, text};
@@ -78,6 +78,17 @@ async fn shutdown_closes_connections_in_an_orderly_way() {
     let error = tokio::time::timeout(DEADLINE, connection.closed()).await.expect("closed");
     assert!(matches!(error, ConnectionError::ClosedByPeer(_)), "{error}");
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn one_connection_more_than_allowed_is_hung_up_on() {
+    let mut limits = Limits::default();
+    limits.max_connections = 1;
+    let broker = Broker::builder().limits(limits).start().await.unwrap();
+    let first = Connection::connect(&broker.address()).await.unwrap();
+    assert!(Connection::connect(&broker.address()).await.is_err());
+    assert!(!first.is_closed());
+    broker.shutdown().await;
 }
 
 #[tokio::test]
