@@ -6,6 +6,8 @@
 //!
 //! Addresses: `/queues/NAME` on RabbitMQ 4, `/amq/queue/NAME` on RabbitMQ 3, `NAME` elsewhere. The queue must exist.
 
+#![expect(clippy::print_stdout, reason = "it is a program")]
+
 use amqp_codec::messaging::{Header, Message};
 use amqp_transport::{Connection, Credit, ReceiverOptions, SenderOptions};
 use std::time::Instant;

@@ -284,7 +284,7 @@ impl Engine {
         };
         match (frame, self.phase) {
             (Some(SaslFrame::Mechanisms(mechanisms)), Phase::SaslMechanisms) => {
-                self.on_mechanisms(mechanisms)
+                self.on_mechanisms(mechanisms);
             }
             (Some(SaslFrame::Outcome(outcome)), Phase::SaslOutcome) => self.on_sasl_outcome(&outcome),
             (Some(SaslFrame::Challenge(_)), Phase::SaslOutcome) => {

@@ -24,6 +24,8 @@ mod outbox;
 pub(crate) mod sasl;
 mod serial;
 mod session;
+#[cfg(test)]
+mod tests;
 mod unsettled;
 mod window;
 

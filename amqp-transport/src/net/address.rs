@@ -130,9 +130,9 @@ impl fmt::Display for Address {
             (None, _) => {}
         }
         if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?
+            write!(f, "[{}]", self.host)?;
         } else {
-            f.write_str(&self.host)?
+            f.write_str(&self.host)?;
         }
         write!(f, ":{}", self.port)?;
         match &self.vhost {
