@@ -3,9 +3,10 @@
 
 use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, compound_len, put_compound};
-use crate::error::{DecodeError, Found, INVALID_FIELD};
+use crate::error::{DecodeError, Found};
 use crate::types::ElementType;
 use crate::types::constructor::{code, lookup};
+use crate::types::primitive::wrong_code;
 use bytes::{BufMut, BytesMut};
 
 /// Both names of a composite type: the one sent, and the one that must be understood too.
@@ -35,10 +36,7 @@ pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder) -> Result<T, D
 /// The error that a mandatory field is not there.
 #[cold]
 pub(crate) fn missing(input: &Decoder, name: &'static str, field: &'static str) -> DecodeError {
-    input
-        .error("a value for a mandatory field", Found::Text("none"))
-        .with_condition(INVALID_FIELD)
-        .within(name, field)
+    input.error("a value for a mandatory field", Found::Text("none")).within(name, field)
 }
 
 /// Checks that there are no more fields than the type has.
@@ -57,12 +55,12 @@ pub(crate) fn decode_multiple<T: Decode + Element>(input: &mut Decoder) -> Resul
         return Ok(Option::<T>::decode(input)?.into_iter().collect());
     }
     let code = input.code()?;
-    let compound = input.enter(code, "array")?;
+    let compound = input.enter(code, ElementType::Array)?;
     let element_code = input.code()?;
-    if compound.count > input.remaining() {
-        let found = Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX));
-        return Err(input.error("a count of elements that are there", found));
+    if lookup(element_code).is_none() {
+        return input.run(|data| wrong_code(data, "an element constructor", element_code));
     }
+    input.charge_items(compound.count)?;
     let mut elements = Vec::with_capacity(compound.count);
     for _ in 0..compound.count {
         elements.push(T::decode_element(element_code, input)?);
@@ -199,7 +197,7 @@ macro_rules! composite {
                 input: &mut $crate::decode::Decoder,
             ) -> Result<Self, $crate::error::DecodeError> {
                 let code = input.code()?;
-                let compound = input.enter(code, "list")?;
+                let compound = input.enter(code, $crate::types::ElementType::List)?;
                 let mut left = compound.count;
                 $(let $field: $type = if left == 0 {
                     $crate::composite::composite!(@absent $kind, input, $name, $field $(, $default)?)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::composite::Descriptor;
 use crate::error::{DecodeError, Fault, Found, RESOURCE_LIMIT_EXCEEDED};
-use crate::types::constructor::code;
+use crate::types::constructor::{ElementType, code};
 use crate::types::primitive::{self, Parsed};
 
 /// What can be read from AMQP octets.
@@ -30,14 +30,14 @@ pub trait Decode: Sized {
     }
 }
 
-/// How much a decoder takes on before it refuses with `amqp:resource-limit-exceeded`.
+/// How much a decoder takes on before it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How deeply lists, maps, arrays and descriptors may be nested in each other, counted together. Default 32:
-    /// far above what peers send, far below what the stack holds.
+    /// far above what peers send, far below what the stack holds. Deeper ones are `amqp:decode-error`.
     pub max_depth: usize,
     /// How many array elements that occupy no octet (null, true, empty lists …) one input may announce in all.
-    /// Default 65 536, which bounds their memory at about 2.6 MB.
+    /// Default 65 536, which bounds their memory at about 2.6 MB. More are `amqp:resource-limit-exceeded`.
     pub max_zero_width: usize,
 }
 
@@ -68,12 +68,15 @@ pub struct Decoder {
     end: usize,
     depth_left: usize,
     zero_width_left: usize,
+    /// Items of compounds that may still be announced. Every one takes at least an octet that no other one takes, so
+    /// the octets of the input bound them all together, however compounds are nested.
+    items_left: usize,
 }
 
 /// A list, map or array whose items are being read: the decoder ends where it ends.
 #[derive(Debug)]
 pub(crate) struct Compound {
-    /// Items announced; never more than octets are there, save in arrays of zero-width elements.
+    /// Items announced; never more than octets are there, save in arrays, which check it themselves.
     pub(crate) count: usize,
     outer_end: usize,
 }
@@ -89,7 +92,14 @@ impl Decoder {
     #[must_use]
     pub fn with_limits(bytes: Bytes, limits: Limits) -> Self {
         let end = bytes.len();
-        Self { bytes, pos: 0, end, depth_left: limits.max_depth, zero_width_left: limits.max_zero_width }
+        Self {
+            bytes,
+            pos: 0,
+            end,
+            depth_left: limits.max_depth,
+            zero_width_left: limits.max_zero_width,
+            items_left: end,
+        }
     }
 
     /// Octets that are left.
@@ -191,7 +201,7 @@ impl Decoder {
 
     /// The octets of a variable-width value whose format code was taken, shared.
     #[inline]
-    pub(crate) fn variable(&mut self, code: u8, expected: &'static str) -> Result<Bytes, DecodeError> {
+    pub(crate) fn variable(&mut self, code: u8, expected: ElementType) -> Result<Bytes, DecodeError> {
         let len = self.run(|input| primitive::variable_size(code, expected, input))?;
         let start = self.pos;
         self.pos += len;
@@ -217,15 +227,28 @@ impl Decoder {
                 self.depth_left = left;
                 Ok(())
             }
-            None => Err(self
-                .error("less nesting", Found::Text("one level too many"))
-                .with_condition(RESOURCE_LIMIT_EXCEEDED)),
+            None => Err(self.error("less nesting", Found::Text("one level too many"))),
         }
     }
 
     /// One level back up.
     pub(crate) fn ascend(&mut self) {
         self.depth_left += 1;
+    }
+
+    /// Accounts for items that take an octet or more, before room is made for them.
+    #[inline]
+    pub(crate) fn charge_items(&mut self, count: usize) -> Result<(), DecodeError> {
+        match self.items_left.checked_sub(count) {
+            Some(left) if count <= self.remaining() => {
+                self.items_left = left;
+                Ok(())
+            }
+            _ => {
+                let found = Found::Number(u64::try_from(count).unwrap_or(u64::MAX));
+                Err(self.error("a count of items that are there", found))
+            }
+        }
     }
 
     /// Accounts for array elements that occupy no octet.
@@ -247,11 +270,14 @@ impl Decoder {
     /// Enters a list, map or array whose format code was taken: size and count are checked, and until
     /// [`leave`](Self::leave) the input ends where the compound does.
     #[inline]
-    pub(crate) fn enter(&mut self, code: u8, expected: &'static str) -> Result<Compound, DecodeError> {
+    pub(crate) fn enter(&mut self, code: u8, expected: ElementType) -> Result<Compound, DecodeError> {
         self.descend()?;
         let (size, count) = self.run(|input| primitive::compound_size(code, expected, input))?;
         let outer_end = self.end;
         self.end = self.pos + size;
+        if expected != ElementType::Array {
+            self.charge_items(count)?;
+        }
         Ok(Compound { count, outer_end })
     }
 

@@ -9,9 +9,9 @@ pub enum Body {
     /// No body at all, which the format does not allow; some peers send it. Encoded as a null value.
     #[default]
     Empty,
-    /// Opaque octets, in one section or several.
+    /// Opaque octets, in one section or several; no section at all is encoded as an empty one.
     Data(Vec<Bytes>),
-    /// Lists, in one section or several.
+    /// Lists, in one section or several; no section at all is encoded as an empty one.
     Sequence(Vec<Vec<Value>>),
     /// One value.
     Value(Value),

@@ -1,6 +1,6 @@
 //! Delivery states and outcomes (§3.4).
 
-use crate::composite::{Composite, DecodeField, Descriptor, composite};
+use crate::composite::{Composite, DecodeField, Descriptor, composite, composite_len, put_composite};
 use crate::decode::{Decode, Decoder};
 use crate::encode::Encode;
 use crate::error::DecodeError;
@@ -118,7 +118,7 @@ impl Encode for DeliveryState {
     fn encoded_len(&self) -> usize {
         match self {
             Self::Accepted | Self::Released | Self::Rejected(None) => 4,
-            Self::Rejected(Some(error)) => rejected(error).encoded_len(),
+            Self::Rejected(Some(error)) => rejected_len(error),
             Self::Modified(modified) => modified.encoded_len(),
             Self::Received(received) => received.encoded_len(),
             Self::Declared(declared) => declared.encoded_len(),
@@ -132,7 +132,10 @@ impl Encode for DeliveryState {
             Self::Accepted => Accepted::new().encode(out),
             Self::Released => Released::new().encode(out),
             Self::Rejected(None) => Rejected::new().encode(out),
-            Self::Rejected(Some(error)) => rejected(error).encode(out),
+            Self::Rejected(Some(error)) => {
+                put_composite(0x25, error.encoded_len(), 1, out);
+                error.encode(out);
+            }
             Self::Modified(modified) => modified.encode(out),
             Self::Received(received) => received.encode(out),
             Self::Declared(declared) => declared.encode(out),
@@ -142,6 +145,7 @@ impl Encode for DeliveryState {
     }
 }
 
-fn rejected(error: &ErrorInfo) -> Rejected {
-    Rejected { error: Some(error.clone()) }
+/// Length of a rejected with this error, which stays where it is.
+fn rejected_len(error: &ErrorInfo) -> usize {
+    composite_len(error.encoded_len(), 1)
 }

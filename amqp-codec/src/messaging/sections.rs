@@ -260,7 +260,9 @@ impl super::Message {
     pub(super) fn len(&self) -> usize {
         let body: usize = match &self.body {
             Body::Empty => 4,
+            Body::Data(sections) if sections.is_empty() => section_len(Some(&Bytes::new())),
             Body::Data(sections) => sections.iter().map(|data| section_len(Some(data))).sum(),
+            Body::Sequence(sections) if sections.is_empty() => section_len(Some(&Vec::new())),
             Body::Sequence(sections) => sections.iter().map(|list| section_len(Some(list))).sum(),
             Body::Value(value) => section_len(Some(value)),
         };
@@ -285,7 +287,11 @@ impl super::Message {
         put_section(APPLICATION_PROPERTIES, self.application_properties.as_ref(), out);
         match &self.body {
             Body::Empty => put_section(AMQP_VALUE, Some(&Value::Null), out),
+            Body::Data(sections) if sections.is_empty() => put_section(DATA, Some(&Bytes::new()), out),
             Body::Data(sections) => sections.iter().for_each(|data| put_section(DATA, Some(data), out)),
+            Body::Sequence(sections) if sections.is_empty() => {
+                put_section(AMQP_SEQUENCE, Some(&Vec::new()), out);
+            }
             Body::Sequence(sections) => {
                 sections.iter().for_each(|list| put_section(AMQP_SEQUENCE, Some(list), out));
             }

@@ -7,6 +7,7 @@ use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, compound_is_narrow, compound_len, put_compound, put_size_and_count, wire_u32};
 use crate::error::{DecodeError, Found};
 use bytes::{BufMut, BytesMut};
+use std::hash::{Hash, Hasher};
 
 /// Elements of one type, with the same descriptor or none. An empty array has a type too, and keeps it.
 ///
@@ -17,9 +18,11 @@ use bytes::{BufMut, BytesMut};
 /// assert_eq!(array.element_type(), ElementType::Symbol);
 /// assert!(Array::new(ElementType::Uint, vec![Value::Int(1)]).is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Array {
     element_type: ElementType,
+    /// The format code of the elements that was received, which is no part of the value.
+    received: Option<u8>,
     /// Outermost first; nearly always none or one.
     descriptors: Vec<Value>,
     elements: Vec<Value>,
@@ -56,7 +59,10 @@ impl Array {
     ) -> Result<Self, ArrayError> {
         match elements.iter().position(|element| element.element_type() != Some(element_type)) {
             Some(index) => Err(ArrayError { index, expected: element_type }),
-            None => Ok(Self { element_type, descriptors: descriptor.into_iter().collect(), elements }),
+            None => {
+                let descriptors = descriptor.into_iter().collect();
+                Ok(Self { element_type, received: None, descriptors, elements })
+            }
         }
     }
 
@@ -64,13 +70,20 @@ impl Array {
     #[must_use]
     pub fn of_symbols(symbols: impl IntoIterator<Item = super::Symbol>) -> Self {
         let elements = symbols.into_iter().map(Value::Symbol).collect();
-        Self { element_type: ElementType::Symbol, descriptors: Vec::new(), elements }
+        Self { element_type: ElementType::Symbol, received: None, descriptors: Vec::new(), elements }
     }
 
     /// The type of the elements.
     #[must_use]
     pub const fn element_type(&self) -> ElementType {
         self.element_type
+    }
+
+    /// The format code of the elements: the one that was received, else the one that will be sent. Arrays that differ
+    /// in nothing else are equal, and are encoded alike.
+    #[must_use]
+    pub fn constructor(&self) -> u8 {
+        self.received.unwrap_or_else(|| self.element_type.array_code(self.is_narrow()))
     }
 
     /// The descriptor that all elements share (the outermost, if there are several).
@@ -99,7 +112,7 @@ impl Array {
 
     /// An array whose format code was taken.
     pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let compound = input.enter(code, "array")?;
+        let compound = input.enter(code, ElementType::Array)?;
         let mut descriptors = Vec::new();
         let mut element_code = input.code()?;
         while element_code == code::DESCRIBED {
@@ -126,6 +139,8 @@ impl Array {
                 "a count of elements that are there",
                 Found::Number(u64::try_from(count).unwrap_or(u64::MAX)),
             ));
+        } else {
+            input.charge_items(count)?;
         }
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
@@ -135,7 +150,7 @@ impl Array {
             input.ascend();
         }
         input.leave(&compound)?;
-        Ok(Self { element_type, descriptors, elements })
+        Ok(Self { element_type, received: Some(element_code), descriptors, elements })
     }
 
     /// Whether every element fits the form with a size of one octet.
@@ -252,6 +267,24 @@ fn put_sized(data: &[u8], narrow: bool, out: &mut BytesMut) {
         _ => out.put_u32(wire_u32(data.len())),
     }
     out.put_slice(data);
+}
+
+impl PartialEq for Array {
+    fn eq(&self, other: &Self) -> bool {
+        self.element_type == other.element_type
+            && self.descriptors == other.descriptors
+            && self.elements == other.elements
+    }
+}
+
+impl Eq for Array {}
+
+impl Hash for Array {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.element_type.hash(state);
+        self.descriptors.hash(state);
+        self.elements.hash(state);
+    }
 }
 
 impl Encode for Array {

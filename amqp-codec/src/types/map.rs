@@ -1,7 +1,7 @@
 //! Maps (§1.6.23): keys and values in order; and those whose keys are of one type.
 
 use super::constructor::code;
-use super::{Symbol, Value};
+use super::{ElementType, Symbol, Value};
 use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, compound_len, put_compound};
 use crate::error::{DecodeError, Found};
@@ -99,7 +99,7 @@ macro_rules! keyed_map {
                 input: &mut $crate::decode::Decoder,
             ) -> Result<Self, $crate::error::DecodeError> {
                 use $crate::decode::Decode;
-                let compound = input.enter(code, "map")?;
+                let compound = input.enter(code, $crate::types::ElementType::Map)?;
                 if compound.count % 2 != 0 {
                     return Err(input.error(
                         "an even count of keys and values",
@@ -235,7 +235,7 @@ impl Map {
 
     /// A map whose format code was taken.
     pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let compound = input.enter(code, "map")?;
+        let compound = input.enter(code, ElementType::Map)?;
         if compound.count % 2 != 0 {
             return Err(input.error(
                 "an even count of keys and values",

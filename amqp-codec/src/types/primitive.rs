@@ -11,10 +11,10 @@ use nom::number::complete::{be_f32, be_f64, be_i8, be_i16, be_i32, be_i64, be_u8
 use nom::{IResult, Parser};
 use uuid::Uuid;
 
-use super::constructor::{Layout, code, lookup};
+use super::constructor::{ElementType, Layout, code, lookup};
 use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, put_variable, variable_len};
-use crate::error::{DecodeError, Fault, Found, RESOURCE_LIMIT_EXCEEDED};
+use crate::error::{DecodeError, Fault, Found};
 
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Fault>;
 
@@ -141,32 +141,28 @@ fn number(number: usize) -> Found {
     Found::Number(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// The size of a variable-width value, of which that many octets are there. The name says which type is wanted.
+/// The size of a variable-width value of the type that is wanted, of which that many octets are there.
 #[inline]
-pub(crate) fn variable_size<'a>(code: u8, expected: &'static str, data: &'a [u8]) -> Parsed<'a, usize> {
+pub(crate) fn variable_size(code: u8, expected: ElementType, data: &[u8]) -> Parsed<'_, usize> {
     match lookup(code) {
-        Some((element, Layout::Variable { wide })) if element.name() == expected => {
+        Some((element, Layout::Variable { wide })) if element == expected => {
             let (rest, size) = length(wide, data)?;
             if size > rest.len() {
                 return fail(data.len(), "a size within the input", number(size));
             }
             Ok((rest, size))
         }
-        _ => wrong_code(data, expected, code),
+        _ => wrong_code(data, expected.name(), code),
     }
 }
 
 /// Octets behind the count, and the count, of a list, map or array. As many octets are there, and the count is not
 /// larger than they allow (save for arrays, whose elements may occupy none).
 #[inline]
-pub(crate) fn compound_size<'a>(
-    code: u8,
-    expected: &'static str,
-    data: &'a [u8],
-) -> Parsed<'a, (usize, usize)> {
-    let (element, layout) = match lookup(code) {
-        Some((element, layout)) if element.name() == expected => (element, layout),
-        _ => return wrong_code(data, expected, code),
+pub(crate) fn compound_size(code: u8, expected: ElementType, data: &[u8]) -> Parsed<'_, (usize, usize)> {
+    let layout = match lookup(code) {
+        Some((element, layout)) if element == expected => layout,
+        _ => return wrong_code(data, expected.name(), code),
     };
     let wide = match layout {
         Layout::Compound { wide } | Layout::Array { wide } => wide,
@@ -181,7 +177,7 @@ pub(crate) fn compound_size<'a>(
         return fail(data.len(), "a size that includes the count", number(size));
     };
     let (items_input, count) = length(wide, rest)?;
-    if count > items && element != super::ElementType::Array {
+    if count > items && expected != ElementType::Array {
         return fail(rest.len(), "a count within the size", number(count));
     }
     Ok((items_input, (items, count)))
@@ -199,8 +195,7 @@ pub(crate) fn skip(input: &[u8], depth: usize) -> Parsed<'_, ()> {
         if code == code::DESCRIBED {
             descriptors += 1;
             if descriptors > depth {
-                let fault = Fault::new(rest.len(), "less nesting", Found::Text("one level too many"));
-                return Err(nom::Err::Error(fault.condition(RESOURCE_LIMIT_EXCEEDED)));
+                return fail(rest.len(), "less nesting", Found::Text("one level too many"));
             }
             values += 1;
             rest = data;
@@ -241,7 +236,7 @@ pub(crate) fn descriptor<'a>(
             Ok((rest, table.iter().find(|known| known.code == descriptor).map(|known| known.code)))
         }
         code::SYM8 | code::SYM32 => {
-            let (rest, size) = variable_size(code, "symbol", data)?;
+            let (rest, size) = variable_size(code, ElementType::Symbol, data)?;
             let (rest, symbol) = take(size).parse(rest)?;
             let known = table.iter().find(|known| known.symbol.as_bytes() == symbol);
             Ok((rest, known.map(|known| known.code)))
@@ -290,7 +285,7 @@ impl Decode for Bytes {
     #[inline]
     fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
         let code = input.code()?;
-        input.variable(code, "binary")
+        input.variable(code, ElementType::Binary)
     }
 }
 
@@ -304,7 +299,7 @@ impl Decode for ByteString {
 
 #[inline]
 pub(crate) fn string_data(code: u8, input: &mut Decoder) -> Result<ByteString, DecodeError> {
-    let octets = input.variable(code, "string")?;
+    let octets = input.variable(code, ElementType::String)?;
     let len = octets.len();
     ByteString::try_from(octets).map_err(|_| {
         let left = input.remaining() + len;

@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use bytestring::ByteString;
 
-use super::primitive;
+use super::{ElementType, primitive};
 use crate::decode::{Decode, Decoder};
 use crate::error::{DecodeError, Fault, Found};
 
@@ -135,7 +135,7 @@ impl fmt::Debug for Symbol {
 impl Symbol {
     #[inline]
     pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let octets = input.variable(code, "symbol")?;
+        let octets = input.variable(code, ElementType::Symbol)?;
         let len = octets.len();
         let text = if octets.is_ascii() { ByteString::try_from(octets).ok() } else { None };
         text.map(Self).ok_or_else(|| {

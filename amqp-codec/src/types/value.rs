@@ -259,7 +259,7 @@ impl Value {
             ElementType::Uuid => {
                 Self::Uuid(Uuid::from_bytes(input.run(|data| primitive::uuid_data(code, data))?))
             }
-            ElementType::Binary => Self::Binary(input.variable(code, "binary")?),
+            ElementType::Binary => Self::Binary(input.variable(code, ElementType::Binary)?),
             ElementType::String => Self::String(primitive::string_data(code, input)?),
             ElementType::Symbol => Self::Symbol(Symbol::decode_data(code, input)?),
             ElementType::List => Self::List(decode_list(code, input)?),
@@ -271,7 +271,7 @@ impl Value {
 
 /// The items of a list whose format code was taken.
 pub(crate) fn decode_list(code: u8, input: &mut Decoder) -> Result<Vec<Value>, DecodeError> {
-    let compound = input.enter(code, "list")?;
+    let compound = input.enter(code, ElementType::List)?;
     let mut items = Vec::with_capacity(compound.count);
     for _ in 0..compound.count {
         items.push(Value::decode(input)?);

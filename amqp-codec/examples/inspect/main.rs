@@ -1,0 +1,193 @@
+//! Prints AMQP octets readably, as JSON, or in their smallest encoding.
+
+mod names;
+mod notation;
+mod tree;
+
+use amqp_codec::Bytes;
+use notation::{Kind, Malformed, check, hex};
+use serde_json::{Value as Json, json};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use tree::Tree;
+
+const HELP: &str = "\
+Prints AMQP 1.0 octets readably.
+
+Usage: inspect [--json | --reencode] [--kind KIND] HEX|FILE|-
+       inspect --lines [--reencode]
+
+Arguments:
+  HEX|FILE|-     hexadecimal digits, a file, or - for standard input; a file holds octets or hexadecimal digits
+
+Options:
+  --kind KIND    value, composite, frame, message or header [default: guessed]
+  --json         print the meaning as JSON instead of lines with offsets
+  --reencode     print the smallest encoding in hexadecimal digits
+  --lines        read lines `KIND HEX` from standard input and answer each with a line of JSON: its meaning,
+                 {\"hex\":…} with --reencode, or {\"error\":…,\"condition\":…,\"offset\":…,\"expected\":…,\"found\":…}
+  -h, --help     print this
+
+Exit code: 0, or 1 with a line on standard error for what is malformed, or 2 for wrong usage.
+";
+
+/// How the program was called.
+#[derive(Debug, Default)]
+struct Options {
+    is_json: bool,
+    is_reencode: bool,
+    is_lines: bool,
+    kind: Option<Kind>,
+    input: Option<String>,
+}
+
+/// Why the program ends early.
+enum Failure {
+    Usage(String),
+    Malformed(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.is_empty() || arguments.iter().any(|argument| argument == "-h" || argument == "--help") {
+        return report(io::stdout().write_all(HELP.as_bytes()).map_err(Failure::Io));
+    }
+    report(options(arguments).and_then(|options| run(&options)))
+}
+
+fn report(result: Result<(), Failure>) -> ExitCode {
+    let (line, code) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        // Whoever reads the output may stop early.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Err(Failure::Usage(line)) => (line, 2),
+        Err(Failure::Malformed(line)) => (line, 1),
+        Err(Failure::Io(error)) => (error.to_string(), 1),
+    };
+    // Nobody is left to be told if standard error is closed.
+    let _ = writeln!(io::stderr(), "inspect: {line}");
+    ExitCode::from(code)
+}
+
+fn options(arguments: Vec<String>) -> Result<Options, Failure> {
+    let mut options = Options::default();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => options.is_json = true,
+            "--reencode" => options.is_reencode = true,
+            "--lines" => options.is_lines = true,
+            "--kind" => {
+                let name = arguments.next().unwrap_or_default();
+                options.kind = Some(name.parse().map_err(|error| Failure::Usage(format!("--kind: {error}")))?);
+            }
+            other if other.starts_with("--") => {
+                return Err(Failure::Usage(format!("unknown option {other}; see --help")));
+            }
+            _ if options.input.is_none() => options.input = Some(argument),
+            _ => return Err(Failure::Usage(format!("one input at a time, found also {argument:?}"))),
+        }
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if options.is_lines {
+        for line in io::stdin().lock().lines() {
+            writeln!(out, "{}", answer(&line?, options.is_reencode))?;
+        }
+        return Ok(());
+    }
+    let Some(input) = &options.input else {
+        return Err(Failure::Usage("expected HEX, FILE or -; see --help".to_owned()));
+    };
+    let octets = read(input)?;
+    let kind = options.kind.unwrap_or_else(|| guess(&octets));
+    let checked = check(kind, octets.clone())?;
+    if options.is_reencode {
+        writeln!(out, "{}", hex(&checked.reencode()))?;
+    } else if options.is_json {
+        writeln!(out, "{}", checked.meaning())?;
+    } else {
+        let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        for line in Tree::lines(kind, octets, is_coloured) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a line `KIND HEX`.
+fn answer(line: &str, is_reencode: bool) -> Json {
+    let (kind, digits) = line.trim().split_once(char::is_whitespace).unwrap_or((line.trim(), ""));
+    let request = kind.parse::<Kind>().and_then(|kind| {
+        let octets = unhex(digits.as_bytes()).ok_or_else(|| "expected hexadecimal digits".to_owned())?;
+        Ok((kind, octets))
+    });
+    match request {
+        Err(error) => json!({"error": error, "condition": null}),
+        Ok((kind, octets)) => match check(kind, octets) {
+            Ok(checked) if is_reencode => json!({"hex": hex(&checked.reencode())}),
+            Ok(checked) => checked.meaning(),
+            Err(malformed) => json!({
+                "error": malformed.to_string(),
+                "condition": malformed.condition,
+                "offset": malformed.offset,
+                "expected": malformed.expected,
+                "found": malformed.found,
+            }),
+        },
+    }
+}
+
+/// The octets that an argument names.
+fn read(input: &str) -> Result<Bytes, Failure> {
+    let mut content = Vec::new();
+    if input == "-" {
+        io::stdin().lock().read_to_end(&mut content)?;
+    } else if let Some(octets) = unhex(input.as_bytes()) {
+        return Ok(octets);
+    } else {
+        content = std::fs::read(input)
+            .map_err(|error| Failure::Usage(format!("{input:?} is neither hexadecimal nor readable: {error}")))?;
+    }
+    Ok(unhex(&content).unwrap_or_else(|| content.into()))
+}
+
+/// The octets that hexadecimal digits stand for; space between them does not count.
+fn unhex(text: &[u8]) -> Option<Bytes> {
+    let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    digits.chunks_exact(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.last()?)?)).collect()
+}
+
+/// What octets are, by their looks.
+fn guess(octets: &Bytes) -> Kind {
+    let size = octets.first_chunk::<4>().map(|size| u32::from_be_bytes(*size));
+    if octets.starts_with(b"AMQP") {
+        Kind::Header
+    } else if octets.len() >= 8 && size.is_some_and(|size| usize::try_from(size) == Ok(octets.len())) {
+        Kind::Frame
+    } else if check(Kind::Message, octets.clone()).is_ok() && !octets.is_empty() {
+        Kind::Message
+    } else {
+        Kind::Value
+    }
+}

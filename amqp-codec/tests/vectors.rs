@@ -1,0 +1,116 @@
+//! Reference vectors: octets and what they mean, most of them made by independent implementations.
+
+#[path = "../examples/inspect/names.rs"]
+mod names;
+#[path = "../examples/inspect/notation.rs"]
+mod notation;
+
+use amqp_codec::Bytes;
+use notation::{Kind, check, hex};
+use serde_json::Value as Json;
+
+struct Vector {
+    name: String,
+    kind: Kind,
+    mode: String,
+    octets: Bytes,
+    meaning: Json,
+    named: Json,
+}
+
+fn vectors() -> Vec<Vector> {
+    let file: Json = serde_json::from_str(include_str!("fixtures/amqp-1.0.json")).unwrap();
+    let text = |vector: &Json, key: &str| vector[key].as_str().unwrap().to_owned();
+    file["vectors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|vector| Vector {
+            name: text(vector, "name"),
+            kind: text(vector, "kind").parse().unwrap(),
+            mode: text(vector, "mode"),
+            octets: unhex(&text(vector, "hex")),
+            meaning: vector["meaning"].clone(),
+            named: vector["named"].clone(),
+        })
+        .collect()
+}
+
+fn unhex(digits: &str) -> Bytes {
+    let pairs = (0..digits.len()).step_by(2);
+    pairs.map(|at| u8::from_str_radix(digits.get(at..at + 2).unwrap(), 16).unwrap()).collect()
+}
+
+/// All vectors of some modes; a failure names every one that fails.
+fn each(modes: &[&str], claim: impl Fn(&Vector) -> Result<(), String>) {
+    let chosen: Vec<Vector> =
+        vectors().into_iter().filter(|vector| modes.contains(&vector.mode.as_str())).collect();
+    assert!(chosen.len() > 20, "only {} vectors of {modes:?}", chosen.len());
+    let failures: Vec<String> = chosen
+        .iter()
+        .filter_map(|vector| claim(vector).err().map(|why| format!("{}: {why}", vector.name)))
+        .collect();
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn legal_octets_mean_what_the_reference_says() {
+    each(&["both", "decode"], |vector| {
+        let meaning = check(vector.kind, vector.octets.clone()).map_err(|error| error.to_string())?.meaning();
+        if meaning == vector.meaning {
+            Ok(())
+        } else {
+            Err(format!("expected {}, found {meaning}", vector.meaning))
+        }
+    });
+}
+
+#[test]
+fn the_smallest_encoding_is_that_of_the_reference() {
+    each(&["both"], |vector| {
+        let octets = check(vector.kind, vector.octets.clone()).map_err(|error| error.to_string())?.reencode();
+        if octets == vector.octets {
+            Ok(())
+        } else {
+            Err(format!("expected {}, found {}", hex(&vector.octets), hex(&octets)))
+        }
+    });
+}
+
+#[test]
+fn encoding_again_changes_nothing() {
+    each(&["both", "decode"], |vector| {
+        let octets = check(vector.kind, vector.octets.clone()).map_err(|error| error.to_string())?.reencode();
+        let again = check(vector.kind, octets.clone()).map_err(|error| error.to_string())?.reencode();
+        if again != octets {
+            return Err(format!("{} becomes {}", hex(&octets), hex(&again)));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn malformed_octets_are_refused_with_the_condition_of_the_reference() {
+    each(&["reject"], |vector| {
+        let Err(error) = check(vector.kind, vector.octets.clone()) else { return Err("accepted".to_owned()) };
+        match vector.meaning["condition"].as_str() {
+            Some(condition) if condition != error.condition => {
+                Err(format!("expected {condition}, found {error}"))
+            }
+            _ => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn the_fields_of_composites_are_named_as_in_the_reference() {
+    for vector in vectors().iter().filter(|vector| vector.named.is_object()) {
+        let notation::Checked::Value(amqp_codec::types::Value::Described(described)) =
+            check(vector.kind, vector.octets.clone()).unwrap()
+        else {
+            panic!("{} is described", vector.name);
+        };
+        assert_eq!(notation::fields(&described), vector.named["fields"], "{}", vector.name);
+        assert_eq!(names::name(&described.descriptor), vector.named["composite"].as_str(), "{}", vector.name);
+    }
+}
