@@ -1,3 +1,5 @@
+//! Requests and their replies, without links.
+
 use super::*;
 use crate::limits::{Limits, QueueOptions};
 

@@ -1,3 +1,5 @@
+//! One queue, rule by rule.
+
 use std::time::Duration;
 
 use amqp_codec::messaging::{Annotations, Header, Message as Encoded, MessageSections, Modified, Properties};
