@@ -51,7 +51,7 @@ pub use engine::event::DeliveryNumber;
 pub use engine::limits::Limits;
 pub use engine::sasl::{Authenticator, Identity, Sasl, StaticCredentials};
 pub use error::{ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError};
-pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions};
+pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};
 pub use net::address::{Address, AddressError};
 pub use net::tls::{TlsError, TlsOptions};
 pub use peer::Peer;

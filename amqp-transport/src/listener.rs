@@ -4,7 +4,7 @@ use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::credit::Credit;
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Authenticator, Identity, StaticCredentials};
-use crate::engine::{Engine, LinkKey, Side, Termini};
+use crate::engine::{Engine, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
 use crate::net::tls::{TlsError, TlsOptions};
 use crate::receiver::Receiver;
@@ -183,6 +183,10 @@ impl Incoming {
     }
 }
 
+/// Tells the sessions of one connection apart while they live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(SessionKey);
+
 /// A link that the peer asks for. Dropped without an answer, it is refused.
 #[derive(Debug)]
 #[must_use = "a request that is dropped is refused"]
@@ -198,6 +202,12 @@ impl LinkRequest {
     #[must_use]
     pub fn attach(&self) -> Option<&Attach> {
         self.attach.as_ref()
+    }
+
+    /// The session that the link is to be on.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        SessionId(self.session.key())
     }
 
     /// The peer's role: a sender wants this side to receive.

@@ -6,7 +6,7 @@ use crate::engine::{LinkOptions, LinkStatus, Termini};
 use crate::error::LinkError;
 use crate::session::LinkHandle;
 use amqp_codec::messaging::{Source, Target};
-use amqp_codec::transport::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
+use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
 use amqp_codec::types::{Fields, Symbol, Value};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -205,7 +205,15 @@ impl Receiver {
     /// # Errors
     /// Why the link had ended before.
     pub async fn close(&self) -> Result<(), LinkError> {
-        self.link.detach(true).await
+        self.link.detach(true, None).await
+    }
+
+    /// Detaches the link for good and tells the peer why. Deliveries taken and not settled are the peer's again.
+    ///
+    /// # Errors
+    /// Why the link had ended before.
+    pub async fn close_with(&self, error: ErrorInfo) -> Result<(), LinkError> {
+        self.link.detach(true, Some(error)).await
     }
 
     /// Detaches the link but leaves its terminus at the peer.
@@ -213,7 +221,7 @@ impl Receiver {
     /// # Errors
     /// Why the link had ended before.
     pub async fn detach(&self) -> Result<(), LinkError> {
-        self.link.detach(false).await
+        self.link.detach(false, None).await
     }
 
     /// Waits until the link ends, and tells why.

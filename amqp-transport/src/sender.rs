@@ -8,7 +8,7 @@ use crate::runtime::shared::TO_QUEUE;
 use crate::session::LinkHandle;
 use amqp_codec::Encode;
 use amqp_codec::messaging::{Message, Source, Target};
-use amqp_codec::transport::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
+use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
 use amqp_codec::types::{Fields, Symbol, Value};
 use bytes::Bytes;
 use std::future::Future;
@@ -333,7 +333,15 @@ impl Sender {
     /// # Errors
     /// Why the link had ended before.
     pub async fn close(&self) -> Result<(), LinkError> {
-        self.link.detach(true).await
+        self.link.detach(true, None).await
+    }
+
+    /// Detaches the link for good and tells the peer why. Outcomes that are still missing stay unknown.
+    ///
+    /// # Errors
+    /// Why the link had ended before.
+    pub async fn close_with(&self, error: ErrorInfo) -> Result<(), LinkError> {
+        self.link.detach(true, Some(error)).await
     }
 
     /// Detaches the link but leaves its terminus at the peer.
@@ -341,7 +349,7 @@ impl Sender {
     /// # Errors
     /// Why the link had ended before.
     pub async fn detach(&self) -> Result<(), LinkError> {
-        self.link.detach(false).await
+        self.link.detach(false, None).await
     }
 
     /// Waits until the link ends, and tells why.

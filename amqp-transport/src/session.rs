@@ -6,7 +6,7 @@ use crate::error::{LinkError, SessionError};
 use crate::receiver::{Receiver, ReceiverOptions};
 use crate::runtime::shared::Shared;
 use crate::sender::{Sender, SenderOptions};
-use amqp_codec::transport::Attach;
+use amqp_codec::transport::{Attach, ErrorInfo};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -40,6 +40,10 @@ impl Drop for SessionHandle {
 impl SessionHandle {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.connection.shared
+    }
+
+    pub(crate) const fn key(&self) -> SessionKey {
+        self.key
     }
 
     /// A session that the peer began.
@@ -183,9 +187,9 @@ impl LinkHandle {
     }
 
     /// Detaches and waits for the peer's answer.
-    pub(crate) async fn detach(&self, closed: bool) -> Result<(), LinkError> {
+    pub(crate) async fn detach(&self, closed: bool, error: Option<ErrorInfo>) -> Result<(), LinkError> {
         let shared = self.shared();
-        shared.act(|state| state.engine.detach(self.key, closed, None));
+        shared.act(|state| state.engine.detach(self.key, closed, error));
         let patience = shared.look(|state| state.engine.io.limits.close);
         let answered =
             shared.wait(&self.changed, |state| state.engine.is_link_detached(self.key).then_some(()));

@@ -260,6 +260,7 @@ impl Engine {
     /// How many messages may be sent on the link now.
     pub(crate) fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
         let has_room = self.io.has_room();
+        self.io.is_wanted |= !has_room;
         let link = self.usable(key)?;
         let attached = link.state == LinkState::Attached;
         Ok(link.sender().map_or(0, |sender| if attached && has_room { sender.room() } else { 0 }))

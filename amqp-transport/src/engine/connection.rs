@@ -120,6 +120,7 @@ impl Engine {
                 events: VecDeque::new(),
                 dirty: Vec::new(),
                 max_frame_size: FRAME_BEFORE_OPEN,
+                is_wanted: false,
                 partial_bytes: 0,
                 limits,
             },
@@ -712,6 +713,11 @@ impl Engine {
         if self.io.outbox.len() > 0 {
             self.idle.on_sent(now);
             self.io.outbox.take_into(out);
+            if std::mem::take(&mut self.io.is_wanted) {
+                for (key, link) in self.links.iter_mut().filter(|(_, link)| link.role() == Role::Sender) {
+                    self.io.signal(LinkKey(key), link);
+                }
+            }
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Io {
     pub(crate) dirty: Vec<SessionKey>,
     /// Largest frame that may be sent now.
     pub(crate) max_frame_size: usize,
+    /// A sender found no room; it is to be told once there is some.
+    pub(crate) is_wanted: bool,
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
     pub(crate) limits: Limits,

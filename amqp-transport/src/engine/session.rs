@@ -399,6 +399,7 @@ impl Session {
                         ),
                     )
                 })?;
+                sender.is_last = false;
                 self.make_ready(key, link, io);
                 self.drain_if_idle(key, link, io);
             }
@@ -424,18 +425,23 @@ impl Session {
     /// Drains a link that has nothing to send, if it drains by itself.
     fn drain_if_idle(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
         if let Kind::Sender(sender) = &link.kind
-            && sender.drains_by_itself
+            && (sender.drains_by_itself || sender.is_last)
             && sender.queue.is_empty()
         {
             self.drained(key, link, io);
         }
     }
 
-    /// The sender has nothing more: its credit is used up and the receiver is told (§2.6.7).
+    /// The sender has nothing more: its credit is used up and the receiver is told (§2.6.7). Deliveries that wait for
+    /// the session window go first.
     pub(crate) fn drained(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
         if let Kind::Sender(sender) = &mut link.kind
             && sender.credit.is_draining()
         {
+            sender.is_last = !sender.queue.is_empty();
+            if sender.is_last {
+                return;
+            }
             sender.credit.drain();
             self.want_flow(key, link, io);
         }

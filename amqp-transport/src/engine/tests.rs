@@ -360,8 +360,7 @@ fn a_max_frame_size_below_512_is_refused() {
 fn an_idle_connection_sends_empty_frames_and_gives_a_silent_peer_up() {
     let mut open = Open::new("peer");
     open.idle_time_out = Some(1000);
-    let mut limits = Limits::default();
-    limits.idle_time_out = Duration::from_secs(10);
+    let limits = Limits { idle_time_out: Duration::from_secs(10), ..Limits::default() };
     let mut script = Scripted::opened(open, limits);
     script.octets();
     assert_eq!(script.engine.deadline(), Some(script.now + Duration::from_millis(500)));
@@ -436,8 +435,7 @@ fn no_transfer_leaves_while_the_session_window_is_closed() {
 // §2.5.6
 #[test]
 fn a_transfer_outside_the_window_ends_the_session() {
-    let mut limits = Limits::default();
-    limits.incoming_window = 2;
+    let limits = Limits { incoming_window: 2, ..Limits::default() };
     let (mut script, _) = Scripted::receiving(Credit::Auto(10), limits);
     for id in 0..2 {
         script.delivers(id);
@@ -450,8 +448,7 @@ fn a_transfer_outside_the_window_ends_the_session() {
 // §2.5.6
 #[test]
 fn the_window_opens_as_frames_arrive_not_as_they_are_settled() {
-    let mut limits = Limits::default();
-    limits.incoming_window = 4;
+    let limits = Limits { incoming_window: 4, ..Limits::default() };
     let (mut script, _) = Scripted::receiving(Credit::Auto(100), limits);
     script.hears();
     script.delivers(0);
@@ -488,6 +485,30 @@ fn a_drained_sender_uses_its_credit_up() {
     assert!(matches!(heard[0].1, Performative::Transfer(_)), "transfers go first");
     let flow = flows(&heard)[0];
     assert_eq!((flow.delivery_count, flow.link_credit, flow.drain), (Some(5), Some(0), true));
+}
+
+// §2.6.7
+#[test]
+fn draining_waits_for_deliveries_that_the_window_holds_back() {
+    let (mut script, link) = Scripted::sending(1, 5);
+    if let Some(sender) = script.engine.links[link.0].sender() {
+        sender.drains_by_itself = false;
+    }
+    script.sends(link, b"1");
+    script.sends(link, b"2");
+    let mut flow = Flow::new(1_u32, 0_u32, 100_u32);
+    (flow.next_incoming_id, flow.handle, flow.delivery_count) = (Some(0), Some(3), Some(0));
+    (flow.link_credit, flow.drain) = (Some(5), true);
+    script.says(7, Performative::Flow(flow));
+    script.engine.drained(link);
+    let heard = script.hears();
+    assert!(flows(&heard).is_empty(), "one delivery still waits: {heard:?}");
+    let mut flow = Flow::new(1_u32, 0_u32, 100_u32);
+    flow.next_incoming_id = Some(1);
+    script.says(7, Performative::Flow(flow));
+    let heard = script.hears();
+    assert!(matches!(heard[0].1, Performative::Transfer(_)));
+    assert_eq!((flows(&heard)[0].delivery_count, flows(&heard)[0].link_credit), (Some(5), Some(0)));
 }
 
 // §2.6.7
@@ -625,8 +646,7 @@ fn settled_is_sticky_over_the_frames_of_a_delivery() {
 // §2.7.3
 #[test]
 fn a_message_above_the_limit_detaches_the_link() {
-    let mut limits = Limits::default();
-    limits.max_message_size = 3;
+    let limits = Limits { max_message_size: 3, ..Limits::default() };
     let (mut script, _) = Scripted::receiving(Credit::Auto(1), limits);
     script.delivers(0);
     assert_eq!(script.detaches_with(), conditions::MESSAGE_SIZE_EXCEEDED);

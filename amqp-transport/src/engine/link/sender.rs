@@ -35,6 +35,8 @@ pub(crate) struct SenderLink {
     pub(crate) max_message_size: u64,
     /// Whether credit is given back by itself when the peer drains and nothing waits to be sent.
     pub(crate) drains_by_itself: bool,
+    /// Nothing comes after what is queued: unused credit goes back once that has left.
+    pub(crate) is_last: bool,
     /// Whether the link stands in the session's list of links with something to send.
     pub(crate) is_ready: bool,
     next_number: u64,
@@ -51,6 +53,7 @@ impl SenderLink {
             settle_mode,
             max_message_size: 0,
             drains_by_itself,
+            is_last: false,
             is_ready: false,
             next_number: 0,
             next_tag: 0,
