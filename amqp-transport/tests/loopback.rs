@@ -1,5 +1,5 @@
 //! Client and listener of this crate against each other, over an in-memory stream.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use amqp_codec::messaging::{Message, Modified, Source, Target};
 use amqp_codec::transport::{ErrorInfo, Role, conditions};
