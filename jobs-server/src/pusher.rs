@@ -38,6 +38,9 @@ impl Tally {
 
 /// What is pushed: makes the job with a number, and hears of its confirmation.
 pub(crate) trait Jobs: Send + Sync + 'static {
+    /// Resolves when the job with this number may be pushed.
+    fn turn(&self, number: u64) -> impl Future<Output = ()> + Send;
+
     /// The job with this number, from 0; called once for each, right before it is pushed.
     fn job(&self, number: u64) -> Job;
 
@@ -65,6 +68,7 @@ pub(crate) async fn push_all<J: Jobs>(
                 if number >= total {
                     return;
                 }
+                jobs.turn(number).await;
                 match driver.push(jobs.job(number)).await {
                     Ok(()) => {
                         jobs.confirmed(number);

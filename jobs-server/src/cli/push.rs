@@ -259,6 +259,8 @@ impl Template {
 }
 
 impl Jobs for Template {
+    async fn turn(&self, _number: u64) {}
+
     fn job(&self, number: u64) -> Job {
         let mut job = Job::new(self.pipeline.as_str(), self.name.as_str(), self.payload(number))
             .with_id(self.id(number))

@@ -4,9 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::fate::{Fate, Fates};
+
+/// Jobs that are under way at most. Enough to keep everybody busy, and little enough that the latency shown is that of
+/// jobs passing through and not that of a queue that was filled faster than it was emptied.
+const BACKLOG: usize = 2_000;
 
 /// One job. Times are those of this process.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,8 @@ pub(super) struct Ledger {
     requeued: AtomicU64,
     dead_lettered: AtomicU64,
     complete: Notify,
+    /// Room for jobs that are under way.
+    room: Semaphore,
 }
 
 /// How far it is.
@@ -66,11 +72,27 @@ impl Ledger {
             requeued: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             complete: Notify::new(),
+            room: Semaphore::new(BACKLOG),
         }
     }
 
     pub(super) fn fate(&self, number: u64) -> Fate {
         self.fates.of(number)
+    }
+
+    /// Resolves when the job may be pushed: while not too many are under way. Delayed jobs are under way for a reason
+    /// and do not count.
+    pub(super) async fn turn(&self, number: u64) {
+        if !self.is_delayed(number) {
+            // The permit comes back when the job has ended. The semaphore is never closed.
+            if let Ok(permit) = self.room.acquire().await {
+                permit.forget();
+            }
+        }
+    }
+
+    fn is_delayed(&self, number: u64) -> bool {
+        matches!(self.fate(number), Fate::Delayed(_))
     }
 
     pub(super) fn push_begins(&self, number: u64, delay: Duration) {
@@ -120,6 +142,9 @@ impl Ledger {
             book(entry);
         });
         if first {
+            if !self.is_delayed(number) {
+                self.room.add_permits(1);
+            }
             self.finished.fetch_add(1, Ordering::AcqRel);
             self.look();
         }

@@ -215,6 +215,10 @@ fn introduction(options: &Options, broker: &BrokerInfo, fates: &Fates) -> String
 struct DemoJobs(Arc<Ledger>);
 
 impl Jobs for DemoJobs {
+    async fn turn(&self, number: u64) {
+        self.0.turn(number).await;
+    }
+
     fn job(&self, number: u64) -> Job {
         let delay = match self.0.fate(number) {
             Fate::Delayed(delay) => delay,
