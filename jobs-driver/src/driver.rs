@@ -286,6 +286,12 @@ impl Driver {
         states
     }
 
+    /// How many consumed jobs wait here until somebody takes them.
+    #[must_use]
+    pub fn waiting_jobs(&self) -> usize {
+        self.core().queue.len()
+    }
+
     /// What is at the other end (of the last connection, if there is none now).
     #[must_use]
     pub fn broker(&self) -> BrokerInfo {

@@ -102,7 +102,7 @@ impl<T> JobQueue<T> {
         self.arrived.notify_one();
     }
 
-    #[cfg(test)]
+    /// How many items wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().waiting.len()
     }

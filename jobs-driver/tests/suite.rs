@@ -17,8 +17,7 @@ use behaviour::support::{Broker, Kind};
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 async fn embedded() -> (amqp_broker::Broker, Broker) {
     let running = amqp_broker::Broker::builder().listen("127.0.0.1:0").anonymous(true).start().await.unwrap();
-    let broker =
-        Broker { url: running.address(), kind: Kind::Embedded, management: String::new() };
+    let broker = Broker { url: running.address(), kind: Kind::Embedded, management: String::new() };
     (running, broker)
 }
 

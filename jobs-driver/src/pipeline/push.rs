@@ -92,6 +92,7 @@ pub(crate) async fn push(
                     tracing::debug!(pipeline = %pipeline.name, reason, "a publication is tried again");
                     last = reason;
                     if broker.is_closed() {
+                        last.push_str("; there has been no new connection since");
                         // Give the new connection its time; `connected` waits for it.
                         tokio::task::yield_now().await;
                     } else {

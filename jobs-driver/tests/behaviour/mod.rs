@@ -149,8 +149,7 @@ pub(crate) async fn the_most_urgent_job_is_taken_first(broker: &Broker) {
         job.priority = priority;
         driver.push(job).await.unwrap();
     }
-    until("all four wait here", async || driver.state().await.iter().map(|s| s.reserved).sum::<u64>() == 4)
-        .await;
+    until("all four wait here", async || driver.waiting_jobs() == 4).await;
     for expected in ["first", "second", "third", "fourth"] {
         let active = next(&driver).await;
         assert_eq!(active.job().name, expected);
