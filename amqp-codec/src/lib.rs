@@ -48,6 +48,8 @@
 //! Transactions (part 4) are in [`transactions`], SASL frames (part 5) in [`security`].
 #![warn(clippy::indexing_slicing)]
 
+#[cfg(feature = "proptest")]
+pub mod arbitrary;
 mod composite;
 mod decode;
 mod encode;

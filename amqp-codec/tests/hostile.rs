@@ -17,7 +17,7 @@ fn refused<T: Decode + std::fmt::Debug>(octets: impl Into<Bytes>) -> DecodeError
 
 /// A list32 in a list32 and so on.
 fn nested_lists(levels: usize) -> Bytes {
-    let mut octets = vec![0x45];
+    let mut octets = vec![0x40];
     for _ in 0..levels {
         let size = u32::try_from(octets.len() + 4).unwrap();
         let mut outer = vec![0xd0];
@@ -52,8 +52,6 @@ fn chains_of_descriptors_count_as_nesting() {
     // The constructor of an array, described again and again.
     let mut array = vec![0xf0, 0, 0, 0xff, 0xff, 0, 0, 0, 1];
     (0..40_000).for_each(|_| array.extend([0, 0x44]));
-    assert_eq!(refused::<Value>(array.clone()).expected(), "a size within the input");
-    array.truncate(5 + 0xffff);
     assert_eq!(refused::<Value>(array).expected(), "less nesting");
 }
 
@@ -70,6 +68,7 @@ fn nested_arrays_and_outcomes_in_outcomes_are_refused_when_too_deep() {
     for _ in 0..40 {
         array = Array::new(amqp_codec::types::ElementType::Array, vec![array.into()]).unwrap();
     }
+    // Measuring is linear in the depth: were it exponential, this would not end.
     assert_eq!(refused::<Value>(array.to_bytes()).expected(), "less nesting");
 
     let mut state = vec![0x00, 0x53, 0x24, 0x45];
@@ -180,8 +179,6 @@ fn a_key_that_stands_twice_is_refused_in_small_and_large_maps_alike() {
 
 #[test]
 fn a_large_map_is_checked_for_duplicates_in_linear_time() {
-    let map: Map = (0..200_000_u32).map(|key| (key, Value::Null)).fold(Map::new(), |map, _| map);
-    assert!(map.is_empty());
     let mut items = Vec::new();
     for key in 0..200_000_u32 {
         items.extend(key.to_bytes());

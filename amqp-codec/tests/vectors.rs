@@ -114,3 +114,34 @@ fn the_fields_of_composites_are_named_as_in_the_reference() {
         assert_eq!(names::name(&described.descriptor), vector.named["composite"].as_str(), "{}", vector.name);
     }
 }
+
+#[test]
+fn no_truncation_of_a_legal_vector_panics_and_values_need_all_their_octets() {
+    each(&["both", "decode"], |vector| {
+        for len in 0..vector.octets.len() {
+            let result = check(vector.kind, vector.octets.slice(..len));
+            // A message may end behind any section.
+            if result.is_ok() && vector.kind != Kind::Message && vector.kind != Kind::Header {
+                return Err(format!("accepted with {len} octets of {}", vector.octets.len()));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_flipped_bit_in_a_vector_panics() {
+    each(&["both", "decode", "reject"], |vector| {
+        for bit in 0..(vector.octets.len() * 8).min(4_096) {
+            let mut octets = vector.octets.to_vec();
+            if let Some(octet) = octets.get_mut(bit / 8) {
+                *octet ^= 1 << (bit % 8);
+            }
+            if let Ok(checked) = check(vector.kind, octets.into()) {
+                let again = checked.reencode();
+                check(vector.kind, again).map_err(|error| format!("bit {bit}: its encoding: {error}"))?;
+            }
+        }
+        Ok(())
+    });
+}

@@ -83,7 +83,7 @@ impl Array {
     /// in nothing else are equal, and are encoded alike.
     #[must_use]
     pub fn constructor(&self) -> u8 {
-        self.received.unwrap_or_else(|| self.element_type.array_code(self.is_narrow()))
+        self.received.unwrap_or_else(|| self.element_type.array_code(self.measure().narrow))
     }
 
     /// The descriptor that all elements share (the outermost, if there are several).
@@ -153,29 +153,28 @@ impl Array {
         Ok(Self { element_type, received: Some(element_code), descriptors, elements })
     }
 
-    /// Whether every element fits the form with a size of one octet.
-    fn is_narrow(&self) -> bool {
-        self.elements.iter().all(|element| match element {
-            Value::Binary(bytes) => bytes.len() <= 255,
-            Value::String(text) => text.len() <= 255,
-            Value::Symbol(symbol) => symbol.as_str().len() <= 255,
-            Value::List(items) => compound_is_narrow(items_len(items), items.len()),
-            Value::Map(map) => compound_is_narrow(map.items_len(), map.len() * 2),
-            Value::Array(array) => compound_is_narrow(array.items_len(), array.elements.len()),
-            _ => true,
-        })
-    }
-
-    /// Octets of constructor and elements.
-    fn items_len(&self) -> usize {
+    /// How the elements will be laid out. Looks at every element once, so that arrays of arrays of arrays are measured
+    /// in linear time.
+    fn measure(&self) -> Measure {
+        let mut contents = 0;
+        let mut narrow = true;
+        for element in &self.elements {
+            let (len, fits) = contents_len(element);
+            contents += len;
+            narrow &= fits;
+        }
+        let header = match (self.element_type, narrow) {
+            (ElementType::Binary | ElementType::String | ElementType::Symbol, true) => 1,
+            (ElementType::Binary | ElementType::String | ElementType::Symbol, false) => 4,
+            (ElementType::List | ElementType::Map | ElementType::Array, true) => 2,
+            (ElementType::List | ElementType::Map | ElementType::Array, false) => 8,
+            _ => 0,
+        };
         let descriptors: usize = self.descriptors.iter().map(|descriptor| 1 + descriptor.encoded_len()).sum();
-        let narrow = self.is_narrow();
-        let elements: usize = self.elements.iter().map(|element| data_len(element, narrow)).sum();
-        descriptors + 1 + elements
+        Measure { narrow, octets: descriptors + 1 + self.elements.len() * header + contents }
     }
 
-    fn put_items(&self, out: &mut BytesMut) {
-        let narrow = self.is_narrow();
+    fn put_items(&self, narrow: bool, out: &mut BytesMut) {
         for descriptor in &self.descriptors {
             out.put_u8(code::DESCRIBED);
             descriptor.encode(out);
@@ -192,27 +191,34 @@ pub(crate) fn items_len(items: &[Value]) -> usize {
     items.iter().map(Encode::encoded_len).sum()
 }
 
-/// Octets of a size, or of a size and a count, before `octets` of contents.
-const fn sized(octets: usize, width: usize) -> usize {
-    width + octets
+/// How the elements of an array are laid out.
+#[derive(Clone, Copy, Debug)]
+struct Measure {
+    /// Whether every element fits the form with a size of one octet.
+    narrow: bool,
+    /// Octets of descriptors, constructor and elements.
+    octets: usize,
 }
 
-/// Length of an element without its format code.
-fn data_len(element: &Value, narrow: bool) -> usize {
-    let (size, size_and_count) = if narrow { (1, 2) } else { (4, 8) };
+/// Octets of an element without format code, size and count, and whether it fits the form with a size of one octet.
+fn contents_len(element: &Value) -> (usize, bool) {
+    let variable = |len: usize| (len, len <= 255);
+    let compound = |items: usize, count: usize| (items, compound_is_narrow(items, count));
     match element {
-        Value::Null | Value::Described(_) => 0,
-        Value::Bool(_) | Value::Ubyte(_) | Value::Byte(_) => 1,
-        Value::Ushort(_) | Value::Short(_) => 2,
-        Value::Uint(_) | Value::Int(_) | Value::Float(_) | Value::Decimal32(_) | Value::Char(_) => 4,
-        Value::Ulong(_) | Value::Long(_) | Value::Double(_) | Value::Decimal64(_) | Value::Timestamp(_) => 8,
-        Value::Decimal128(_) | Value::Uuid(_) => 16,
-        Value::Binary(bytes) => sized(bytes.len(), size),
-        Value::String(text) => sized(text.len(), size),
-        Value::Symbol(symbol) => sized(symbol.as_str().len(), size),
-        Value::List(items) => sized(items_len(items), size_and_count),
-        Value::Map(map) => sized(map.items_len(), size_and_count),
-        Value::Array(array) => sized(array.items_len(), size_and_count),
+        Value::Null | Value::Described(_) => (0, true),
+        Value::Bool(_) | Value::Ubyte(_) | Value::Byte(_) => (1, true),
+        Value::Ushort(_) | Value::Short(_) => (2, true),
+        Value::Uint(_) | Value::Int(_) | Value::Float(_) | Value::Decimal32(_) | Value::Char(_) => (4, true),
+        Value::Ulong(_) | Value::Long(_) | Value::Double(_) | Value::Decimal64(_) | Value::Timestamp(_) => {
+            (8, true)
+        }
+        Value::Decimal128(_) | Value::Uuid(_) => (16, true),
+        Value::Binary(bytes) => variable(bytes.len()),
+        Value::String(text) => variable(text.len()),
+        Value::Symbol(symbol) => variable(symbol.as_str().len()),
+        Value::List(items) => compound(items_len(items), items.len()),
+        Value::Map(map) => compound(map.items_len(), map.len() * 2),
+        Value::Array(array) => compound(array.measure().octets, array.elements.len()),
     }
 }
 
@@ -255,8 +261,9 @@ fn put_data(element: &Value, narrow: bool, out: &mut BytesMut) {
             }
         }
         Value::Array(array) => {
-            put_size_and_count(out, narrow, array.items_len(), array.elements.len());
-            array.put_items(out);
+            let measure = array.measure();
+            put_size_and_count(out, narrow, measure.octets, array.elements.len());
+            array.put_items(measure.narrow, out);
         }
     }
 }
@@ -289,12 +296,13 @@ impl Hash for Array {
 
 impl Encode for Array {
     fn encoded_len(&self) -> usize {
-        compound_len(self.items_len(), self.elements.len())
+        compound_len(self.measure().octets, self.elements.len())
     }
 
     fn encode(&self, out: &mut BytesMut) {
-        put_compound(out, code::ARRAY8, code::ARRAY32, self.items_len(), self.elements.len());
-        self.put_items(out);
+        let measure = self.measure();
+        put_compound(out, code::ARRAY8, code::ARRAY32, measure.octets, self.elements.len());
+        self.put_items(measure.narrow, out);
     }
 }
 

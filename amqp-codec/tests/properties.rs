@@ -1,0 +1,143 @@
+//! Properties of whatever can be encoded, and of whatever becomes of its octets on the way.
+#![cfg(feature = "proptest")]
+
+use amqp_codec::arbitrary::{header, message, performative, sasl_frame, value};
+use amqp_codec::messaging::{Header, Message, MessageSections};
+use amqp_codec::security::SaslFrame;
+use amqp_codec::transport::Performative;
+use amqp_codec::types::Value;
+use amqp_codec::{Bytes, BytesMut, Decode, Decoder, Encode, frame};
+use proptest::prelude::*;
+use std::fmt::Debug;
+
+/// What holds for everything that can be encoded.
+fn round_trip<T: Encode + Decode + PartialEq + Debug>(original: &T) -> Result<Bytes, TestCaseError> {
+    let octets = original.to_bytes();
+    prop_assert_eq!(original.encoded_len(), octets.len(), "the length is known before");
+    let decoded = T::from_bytes(octets.clone());
+    prop_assert_eq!(decoded.as_ref(), Ok(original));
+    if let Ok(decoded) = decoded {
+        prop_assert_eq!(decoded.to_bytes(), octets.clone(), "encoding again gives the same octets");
+    }
+    Ok(octets)
+}
+
+/// Something that happens to octets on their way.
+#[derive(Clone, Copy, Debug)]
+enum Mutation {
+    Flip(usize, u8),
+    Cut(usize),
+    Remove(usize),
+    Insert(usize, u8),
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let mutation = prop_oneof![
+        4 => (any::<usize>(), 1_u8..).prop_map(|(at, bits)| Mutation::Flip(at, bits)),
+        1 => any::<usize>().prop_map(Mutation::Cut),
+        1 => any::<usize>().prop_map(Mutation::Remove),
+        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, octet)| Mutation::Insert(at, octet)),
+    ];
+    prop::collection::vec(mutation, 1..5)
+}
+
+fn mutated(octets: &[u8], mutations: &[Mutation]) -> Bytes {
+    let mut octets = octets.to_vec();
+    for mutation in mutations {
+        let len = octets.len();
+        match *mutation {
+            Mutation::Insert(at, octet) => octets.insert(at % (len + 1), octet),
+            _ if len == 0 => {}
+            Mutation::Flip(at, bits) => octets[at % len] ^= bits,
+            Mutation::Cut(at) => octets.truncate(at % len),
+            Mutation::Remove(at) => drop(octets.remove(at % len)),
+        }
+    }
+    octets.into()
+}
+
+/// Octets that still decode mean something that can be encoded and decoded again, in as many octets as announced.
+fn survives<T: Encode + Decode + PartialEq + Debug>(octets: Bytes) -> Result<(), TestCaseError> {
+    match T::from_bytes(octets.clone()) {
+        Ok(decoded) => round_trip(&decoded).map(drop),
+        Err(error) => {
+            prop_assert!(error.offset() <= octets.len(), "{} of {}", error, octets.len());
+            Ok(())
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn values_come_back_equal(original in value()) {
+        let octets = round_trip(&original)?;
+        let mut input = Decoder::new(octets.clone());
+        prop_assert!(input.skip().is_ok() && input.is_empty(), "skipping moves to the same place");
+    }
+
+    #[test]
+    fn performatives_come_back_equal(original in performative(), channel: u16) {
+        let octets = round_trip(&original)?;
+        let mut out = BytesMut::new();
+        frame::encode_frame(&mut out, channel, &original);
+        let header = frame::FrameHeader::decode(&out).unwrap();
+        prop_assert_eq!((usize::try_from(header.size).unwrap(), header.channel), (out.len(), channel));
+        prop_assert_eq!(&out[frame::FrameHeader::LEN..], &octets[..]);
+    }
+
+    #[test]
+    fn sasl_frames_come_back_equal(original in sasl_frame()) {
+        round_trip(&original)?;
+    }
+
+    #[test]
+    fn messages_come_back_equal(original in message()) {
+        round_trip(&original)?;
+    }
+
+    #[test]
+    fn a_forwarded_message_keeps_its_bare_octets(original in message(), new in header()) {
+        let octets = original.to_bytes();
+        let sections = MessageSections::parse(octets.clone()).unwrap();
+        let mut out = BytesMut::new();
+        sections.forward(Some(&new), None, None, &mut out);
+        let forwarded = MessageSections::parse(out.freeze()).unwrap();
+        prop_assert_eq!(forwarded.bare(), sections.bare());
+        prop_assert_eq!(forwarded.header().unwrap(), Some(new));
+        prop_assert_eq!(forwarded.footer().unwrap(), original.footer);
+    }
+
+    #[test]
+    fn values_that_were_damaged_are_refused_or_mean_something(original in value(), mutations in mutations()) {
+        survives::<Value>(mutated(&original.to_bytes(), &mutations))?;
+    }
+
+    #[test]
+    fn performatives_that_were_damaged_are_refused_or_mean_something(
+        original in performative(),
+        mutations in mutations(),
+    ) {
+        survives::<Performative>(mutated(&original.to_bytes(), &mutations))?;
+    }
+
+    #[test]
+    fn messages_that_were_damaged_are_refused_or_mean_something(original in message(), mutations in mutations()) {
+        let octets = mutated(&original.to_bytes(), &mutations);
+        if let Ok(decoded) = Message::from_bytes(octets) {
+            let again = Message::from_bytes(decoded.to_bytes());
+            prop_assert!(again.is_ok(), "{:?}", again);
+        }
+    }
+
+    #[test]
+    fn any_octets_are_refused_or_mean_something(octets in prop::collection::vec(any::<u8>(), 0..64)) {
+        let octets = Bytes::from(octets);
+        survives::<Value>(octets.clone())?;
+        survives::<Performative>(octets.clone())?;
+        survives::<SaslFrame>(octets.clone())?;
+        survives::<Header>(octets.clone())?;
+        drop(Message::from_bytes(octets));
+    }
+}
