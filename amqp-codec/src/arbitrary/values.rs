@@ -146,19 +146,25 @@ fn entries(inner: &BoxedStrategy<Value>) -> BoxedStrategy<Map> {
 
 /// A value of any type, nested or not.
 pub fn value() -> BoxedStrategy<Value> {
-    scalar()
-        .prop_recursive(DEPTH, 32, 6, |inner| {
-            let described = (descriptor(), inner.clone())
-                .prop_map(|(descriptor, value)| Described { descriptor, value }.into());
-            prop_oneof![
-                4 => vec(inner.clone(), 0..8).prop_map(Value::List),
-                4 => entries(&inner).prop_map(Value::Map),
-                2 => array().prop_map(Value::Array),
-                2 => array_of_parts(&inner),
-                2 => described,
-            ]
-        })
+    nested(DEPTH)
+}
+
+/// A value with so many levels. The strategy of every level is made once and shared, which is much faster than
+/// `prop_recursive`, which makes them anew for every value.
+fn nested(levels: u32) -> BoxedStrategy<Value> {
+    (0..levels).fold(scalar(), |inner, _| {
+        let described = (descriptor(), inner.clone())
+            .prop_map(|(descriptor, value)| Described { descriptor, value }.into());
+        prop_oneof![
+            8 => scalar(),
+            2 => vec(inner.clone(), 0..6).prop_map(Value::List),
+            2 => entries(&inner).prop_map(Value::Map),
+            1 => array().prop_map(Value::Array),
+            1 => array_of_parts(&inner),
+            1 => described,
+        ]
         .boxed()
+    })
 }
 
 /// A map with keys without parts.
@@ -168,5 +174,5 @@ pub fn map() -> BoxedStrategy<Map> {
 
 /// A map by symbols.
 pub fn fields() -> BoxedStrategy<Fields> {
-    vec((symbol(), value()), 0..4).prop_map(Fields::from_iter).boxed()
+    vec((symbol(), nested(2)), 0..4).prop_map(Fields::from_iter).boxed()
 }

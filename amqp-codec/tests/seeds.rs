@@ -1,0 +1,31 @@
+//! Replays the seeds of the fuzz targets, among them everything that fuzzing ever found.
+
+#[path = "../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "it is a crate of its own where fuzzing runs")]
+mod checks;
+
+use std::path::Path;
+
+#[test]
+fn every_seed_of_the_fuzz_targets_holds() {
+    let targets: [(&str, fn(&[u8])); 6] = [
+        ("value", checks::value),
+        ("frame", checks::frame),
+        ("performative", checks::performative),
+        ("message", checks::message),
+        ("sasl", checks::sasl),
+        ("roundtrip", checks::roundtrip),
+    ];
+    for (target, check) in targets {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+        let mut replayed = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let octets = std::fs::read(&path).unwrap();
+            let result = std::panic::catch_unwind(|| check(&octets));
+            assert!(result.is_ok(), "{}", path.display());
+            replayed += 1;
+        }
+        assert!(replayed > 5, "only {replayed} seeds of {target}");
+    }
+}
