@@ -30,9 +30,11 @@ fn frequent() -> [Performative; 3] {
 fn message() -> Message {
     let mut header = Header::new();
     header.durable = true;
-    let mut properties = Properties::default();
-    properties.message_id = Some("id-1".into());
-    properties.to = Some("/queues/test".into());
+    let properties = Properties {
+        message_id: Some("id-1".into()),
+        to: Some("/queues/test".into()),
+        ..Properties::default()
+    };
     (0..5).fold(
         Message::data(vec![7; 1_024]).with_header(header).with_properties(properties),
         |message, number| message.with_application_property(format!("key-{number}"), "value"),

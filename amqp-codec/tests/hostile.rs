@@ -1,4 +1,5 @@
 //! Input that means harm: each attack by name, and what becomes of it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use amqp_codec::frame::{FrameHeader, ProtocolHeader, decode_amqp_body, decode_sasl_body};
 use amqp_codec::messaging::{Message, MessageSections, Source};
@@ -197,7 +198,8 @@ fn a_large_map_is_checked_for_duplicates_in_linear_time() {
 #[test]
 fn octets_behind_a_value_or_within_a_compound_are_refused() {
     assert_eq!(refused::<Value>(vec![0x40, 0x40]).found(), "1 octet too many");
-    for octets in [&[0xc0, 3, 1, 0x41, 0x41][..], &[0xc1, 4, 2, 0x41, 0x41, 0x41], &[0xe0, 4, 1, 0x50, 1, 2]] {
+    for octets in [&[0xc0, 3, 1, 0x41, 0x41][..], &[0xc1, 4, 2, 0x41, 0x41, 0x41], &[0xe0, 4, 1, 0x50, 1, 2]]
+    {
         assert_eq!(refused::<Value>(octets.to_vec()).expected(), "the end of the compound, by its count");
     }
     // A size that lies about the count's own octets.
@@ -370,7 +372,10 @@ fn debug_of_sasl_frames_shows_no_secret() {
     ];
     for frame in frames {
         let shown = format!("{frame:?} {frame:#?}");
-        assert!(shown.contains("7 octets") && !shown.contains("hunter2") && !shown.contains("104"), "{shown}");
+        assert!(
+            shown.contains("7 octets") && !shown.contains("hunter2") && !shown.contains("104"),
+            "{shown}"
+        );
         // Nor does an error that is about its octets.
         let octets = frame.to_bytes();
         let error = decode_sasl_body(octets.slice(..octets.len() - 1)).unwrap_err();

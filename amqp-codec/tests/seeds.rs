@@ -1,14 +1,16 @@
 //! Replays the seeds of the fuzz targets, among them everything that fuzzing ever found.
 
 #[path = "../../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "it is a crate of its own where fuzzing runs")]
+#[expect(unreachable_pub, clippy::panic, reason = "a crate of its own, whose functions fail by panicking")]
 mod checks;
 
 use std::path::Path;
 
+type Check = fn(&[u8]);
+
 #[test]
 fn every_seed_of_the_fuzz_targets_holds() {
-    let targets: [(&str, fn(&[u8])); 6] = [
+    let targets: [(&str, Check); 6] = [
         ("value", checks::value),
         ("frame", checks::frame),
         ("performative", checks::performative),

@@ -1,4 +1,5 @@
 //! Reference vectors: octets and what they mean, most of them made by independent implementations.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "../examples/inspect/names.rs"]
 mod names;

@@ -92,7 +92,8 @@ fn options(arguments: Vec<String>) -> Result<Options, Failure> {
             "--lines" => options.is_lines = true,
             "--kind" => {
                 let name = arguments.next().unwrap_or_default();
-                options.kind = Some(name.parse().map_err(|error| Failure::Usage(format!("--kind: {error}")))?);
+                options.kind =
+                    Some(name.parse().map_err(|error| Failure::Usage(format!("--kind: {error}")))?);
             }
             other if other.starts_with("--") => {
                 return Err(Failure::Usage(format!("unknown option {other}; see --help")));
@@ -162,8 +163,9 @@ fn read(input: &str) -> Result<Bytes, Failure> {
     } else if let Some(octets) = unhex(input.as_bytes()) {
         return Ok(octets);
     } else {
-        content = std::fs::read(input)
-            .map_err(|error| Failure::Usage(format!("{input:?} is neither hexadecimal nor readable: {error}")))?;
+        content = std::fs::read(input).map_err(|error| {
+            Failure::Usage(format!("{input:?} is neither hexadecimal nor readable: {error}"))
+        })?;
     }
     Ok(unhex(&content).unwrap_or_else(|| content.into()))
 }
@@ -171,7 +173,7 @@ fn read(input: &str) -> Result<Bytes, Failure> {
 /// The octets that hexadecimal digits stand for; space between them does not count.
 fn unhex(text: &[u8]) -> Option<Bytes> {
     let digits: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

@@ -1,9 +1,13 @@
 //! The composite types by name: their fields, and the check that octets are one.
 
-use amqp_codec::messaging::{Accepted, Header, Modified, Properties, Received, Rejected, Released, Source, Target};
+use amqp_codec::messaging::{
+    Accepted, Header, Modified, Properties, Received, Rejected, Released, Source, Target,
+};
 use amqp_codec::security::SaslFrame;
 use amqp_codec::transactions::{Coordinator, Declare, Declared, Discharge, TransactionalState};
-use amqp_codec::transport::{Attach, Begin, Close, Detach, Disposition, End, ErrorInfo, Flow, Open, Transfer};
+use amqp_codec::transport::{
+    Attach, Begin, Close, Detach, Disposition, End, ErrorInfo, Flow, Open, Transfer,
+};
 use amqp_codec::types::Value;
 use amqp_codec::{Bytes, Decode, DecodeError};
 

@@ -275,7 +275,7 @@ pub(crate) fn value(content: &Value) -> Json {
         Value::Timestamp(value) => json!({"type": "timestamp", "value": value.millis().to_string()}),
         Value::Uuid(value) => json!({"type": "uuid", "value": value.to_string()}),
         Value::Binary(value) => json!({"type": "binary", "hex": hex(value)}),
-        Value::String(value) => json!({"type": "string", "value": &value[..]}),
+        Value::String(value) => json!({"type": "string", "value": AsRef::<str>::as_ref(value)}),
         Value::Symbol(value) => json!({"type": "symbol", "value": value.as_str()}),
         Value::List(items) => json!({"type": "list", "value": values(items)}),
         Value::Map(map) => {

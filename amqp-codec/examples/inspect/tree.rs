@@ -68,7 +68,9 @@ impl Tree {
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
         let indent = "  ".repeat(depth);
         self.lines.push(if self.is_coloured {
-            format!("\x1b[2m{from:>6}  {shown:<16}{more}\x1b[0m  {indent}{label}\x1b[36m{kind}\x1b[0m {content}")
+            format!(
+                "\x1b[2m{from:>6}  {shown:<16}{more}\x1b[0m  {indent}{label}\x1b[36m{kind}\x1b[0m {content}"
+            )
         } else {
             format!("{from:>6}  {shown:<16}{more}  {indent}{label}{kind} {content}").trim_end().to_owned()
         });
@@ -188,7 +190,7 @@ fn leaf(value: &Value) -> String {
         Value::Timestamp(value) => format!("{} ms", value.millis()),
         Value::Uuid(value) => value.to_string(),
         Value::Binary(value) => format!("of {} octets", value.len()),
-        Value::String(value) => format!("{:?}", &value[..]),
+        Value::String(value) => format!("{:?}", AsRef::<str>::as_ref(value)),
         Value::Symbol(value) => value.to_string(),
         Value::List(_) => "of 0".to_owned(),
         Value::Map(_) | Value::Array(_) | Value::Described(_) => "…".to_owned(),

@@ -2,15 +2,16 @@
 
 use super::values::{bytes, fields, map, string, symbol, value};
 use crate::messaging::{
-    DeliveryState, Modified, Received, Source, Target, TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
+    DeliveryState, Modified, Received, Source, Target, TargetArchetype, TerminusDurability,
+    TerminusExpiryPolicy,
 };
 use crate::security::{
     SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome, SaslResponse, Secret,
 };
 use crate::transactions::{Coordinator, Declared, TransactionalState};
 use crate::transport::{
-    Attach, Begin, Close, Detach, Disposition, End, ErrorInfo, Flow, Open, Performative, ReceiverSettleMode, Role,
-    SenderSettleMode, Transfer,
+    Attach, Begin, Close, Detach, Disposition, End, ErrorInfo, Flow, Open, Performative, ReceiverSettleMode,
+    Role, SenderSettleMode, Transfer,
 };
 use crate::types::{Described, Symbol};
 use proptest::collection::vec;
@@ -270,9 +271,8 @@ pub fn performative() -> BoxedStrategy<Performative> {
         flow().prop_map(Performative::Flow),
         transfer().prop_map(Performative::Transfer),
         disposition().prop_map(Performative::Disposition),
-        (any::<u32>(), any::<bool>(), of(error_info())).prop_map(|(handle, closed, error)| {
-            Performative::Detach(Detach { handle, closed, error })
-        }),
+        (any::<u32>(), any::<bool>(), of(error_info()))
+            .prop_map(|(handle, closed, error)| { Performative::Detach(Detach { handle, closed, error }) }),
         of(error_info()).prop_map(|error| Performative::End(End { error })),
         of(error_info()).prop_map(|error| Performative::Close(Close { error })),
     ]

@@ -39,7 +39,8 @@ fn timestamp() -> BoxedStrategy<Timestamp> {
 
 /// Properties.
 pub fn properties() -> BoxedStrategy<Properties> {
-    let addresses = (of(message_id()), of(bytes()), of(string()), of(string()), of(string()), of(message_id()));
+    let addresses =
+        (of(message_id()), of(bytes()), of(string()), of(string()), of(string()), of(message_id()));
     let content = (of(symbol()), of(symbol()), of(timestamp()), of(timestamp()));
     let group = (of(string()), of(any::<u32>()), of(string()));
     (addresses, content, group)
@@ -75,7 +76,9 @@ fn annotations() -> BoxedStrategy<Annotations> {
 }
 
 fn application_properties() -> BoxedStrategy<ApplicationProperties> {
-    vec((string(), value()), 0..4).prop_map(|entries: Vec<(ByteString, _)>| entries.into_iter().collect()).boxed()
+    vec((string(), value()), 0..4)
+        .prop_map(|entries: Vec<(ByteString, _)>| entries.into_iter().collect())
+        .boxed()
 }
 
 /// A body; not [`Body::Empty`] and not without sections, which come back as what they were encoded as.

@@ -41,11 +41,8 @@ pub fn symbol() -> impl Strategy<Value = Symbol> + Clone {
 /// Integers whose encodings differ: near 0, near the limits of an octet, anywhere.
 fn integer<T: Arbitrary + TryFrom<i16> + Clone + std::fmt::Debug + Default + 'static>()
 -> impl Strategy<Value = T> + Clone {
-    prop_oneof![
-        any::<T>(),
-        (-130_i16..260).prop_map(|number| T::try_from(number).unwrap_or_default()),
-    ]
-    .boxed()
+    prop_oneof![any::<T>(), (-130_i16..260).prop_map(|number| T::try_from(number).unwrap_or_default()),]
+        .boxed()
 }
 
 /// A value without parts, of this type; none where the type has parts.
@@ -113,7 +110,8 @@ fn array_of(element: ElementType, descriptor: Option<Value>, elements: Vec<Value
 
 /// A descriptor: a ulong or a symbol, now and then of another type.
 fn descriptor() -> BoxedStrategy<Value> {
-    prop_oneof![4 => integer().prop_map(Value::Ulong), 4 => symbol().prop_map(Value::Symbol), 1 => scalar()].boxed()
+    prop_oneof![4 => integer().prop_map(Value::Ulong), 4 => symbol().prop_map(Value::Symbol), 1 => scalar()]
+        .boxed()
 }
 
 /// An array of values without parts, described or not, empty or not.
@@ -133,8 +131,11 @@ fn array_of_parts(inner: &BoxedStrategy<Value>) -> BoxedStrategy<Value> {
     prop_oneof![
         (described(), vec(list, 0..4)).prop_map(|(by, elements)| array_of(ElementType::List, by, elements)),
         (described(), vec(map, 0..4)).prop_map(|(by, elements)| array_of(ElementType::Map, by, elements)),
-        (described(), vec(array().prop_map(Value::Array), 0..4))
-            .prop_map(|(by, elements)| array_of(ElementType::Array, by, elements)),
+        (described(), vec(array().prop_map(Value::Array), 0..4)).prop_map(|(by, elements)| array_of(
+            ElementType::Array,
+            by,
+            elements
+        )),
     ]
     .prop_map(Value::Array)
     .boxed()

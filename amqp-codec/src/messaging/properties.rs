@@ -99,7 +99,9 @@ impl Decode for MessageId {
             Some(ElementType::Binary) => Self::Binary(Bytes::decode(input)?),
             Some(ElementType::String) => Self::String(ByteString::decode(input)?),
             _ => {
-                return Err(input.unexpected("a ulong, uuid, binary or string").with_condition(INVALID_FIELD));
+                return Err(input
+                    .unexpected("a ulong, uuid, binary or string")
+                    .with_condition(INVALID_FIELD));
             }
         })
     }

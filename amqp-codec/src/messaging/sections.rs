@@ -81,9 +81,8 @@ impl MessageSections {
         let mut last = 0;
         while !input.is_empty() {
             let start = input.offset();
-            let code = match input.descriptor(&SECTIONS)? {
-                Some(code) => code,
-                None => return Err(input.unexpected("a section of a message")),
+            let Some(code) = input.descriptor(&SECTIONS)? else {
+                return Err(input.unexpected("a section of a message"));
             };
             let repeats = code == last && matches!(code, DATA | AMQP_SEQUENCE);
             let is_second_body = (DATA..=AMQP_VALUE).contains(&code) && sections.body_code.is_some();

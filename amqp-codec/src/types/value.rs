@@ -72,7 +72,7 @@ pub enum Value {
     /// A name in ASCII (§1.6.21).
     Symbol(Symbol),
     /// Values in a row (§1.6.22).
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Keys and values, in order (§1.6.23).
     Map(Map),
     /// Values of one type (§1.6.24).
