@@ -34,7 +34,8 @@
 //!
 //! `/queues/Q` with `Q` percent-encoded, as on RabbitMQ 4; `/queue/Q` and `/amq/queue/Q`, as on RabbitMQ 3; or just `Q`.
 //! A sender without an address (anonymous terminus) names the queue in `properties.to` of each message. `/management` is
-//! the management node, in RabbitMQ 4's manner: queues are declared, described, purged and deleted there.
+//! the management node, in RabbitMQ 4's manner: queues are declared, described, purged and deleted there. When a queue
+//! is deleted, the links that consume from it or publish to it are closed with `amqp:resource-deleted`.
 //!
 //! # What happens to a message
 //!

@@ -232,8 +232,8 @@ impl Broker {
         self.store.purge(name)
     }
 
-    /// Deletes a queue with its messages, and says how many of them were ready; its consumers' links are closed.
-    /// `None` if there is no such queue.
+    /// Deletes a queue with its messages, and says how many of them were ready; `None` if there is no such queue. The
+    /// links that consume from it or publish to it are closed with `amqp:resource-deleted`; the anonymous terminus stays.
     #[must_use]
     pub fn delete_queue(&self, name: &str) -> Option<u64> {
         self.store.delete(name)

@@ -351,24 +351,86 @@ async fn messages_sent_settled_are_stored() {
 }
 
 #[tokio::test]
-async fn deleting_a_queue_detaches_its_consumers() {
+async fn deleting_a_queue_closes_its_consumers_links() {
     let pair = Pair::start().await;
-    let receiver = pair.receiver("q", 1).await;
-    pair.wait("q", |stats| stats.consumers == 1).await;
+    pair.send("q", text("x")).await;
+    let busy = pair.receiver("q", 1).await;
+    let held = next(&busy).await;
+    let hungry = pair.receiver("q", 1).await;
+    let without_credit =
+        pair.session.receiver(ReceiverOptions::new("q").credit(Credit::Manual)).await.unwrap();
+    pair.wait("q", |stats| stats.consumers == 3).await;
     assert_eq!(pair.broker.delete_queue("q"), Some(0));
-    let error = tokio::time::timeout(DEADLINE, receiver.detached()).await.expect("detached");
-    assert!(matches!(error, LinkError::DetachedByPeer(_)), "{error}");
+    for receiver in [&busy, &hungry, &without_credit] {
+        assert_deleted(receiver.detached()).await;
+    }
+    drop(held);
+    assert_eq!(pair.broker.queues(), Vec::<String>::new());
+    pair.stop().await;
+}
+
+/// Expects a link to end because its queue was deleted.
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+async fn assert_deleted(detached: impl Future<Output = LinkError>) {
+    let error = tokio::time::timeout(DEADLINE, detached).await.expect("detached");
+    assert!(
+        matches!(&error, LinkError::DetachedByPeer(Some(reason)) if reason.condition == conditions::RESOURCE_DELETED),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn deleting_a_queue_closes_its_publishers_links() {
+    let pair = Pair::start().await;
+    let (idle, sender) = (pair.sender("q").await, pair.sender("q").await);
+    sender.send(text("x")).await.unwrap().accepted().unwrap();
+    assert_eq!(pair.broker.delete_queue("q"), Some(1));
+    assert_deleted(idle.detached()).await;
+    assert_deleted(sender.detached()).await;
+    assert_eq!(pair.broker.queues(), Vec::<String>::new());
+    pair.send("q", text("y")).await;
+    assert_eq!(pair.stats("q").ready, 1, "a new link, a new queue");
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_at_work_knows_what_was_stored_when_its_queue_is_deleted() {
+    let pair = Pair::start().await;
+    for _ in 0..20 {
+        let sender = pair.sender("q").await;
+        let publisher = tokio::spawn({
+            let sender = sender.clone();
+            async move {
+                let mut accepted = 0;
+                loop {
+                    match sender.send(text("x")).await {
+                        Ok(Outcome::Accepted) => accepted += 1,
+                        // Not stored, and told so.
+                        Ok(Outcome::Released | Outcome::Rejected(Some(_))) => {}
+                        Ok(outcome) => panic!("{outcome:?}"),
+                        Err(_) => break accepted,
+                    }
+                }
+            }
+        });
+        pair.wait("q", |stats| stats.published >= 20).await;
+        let stored = pair.broker.delete_queue("q").expect("a queue");
+        assert_eq!(publisher.await.unwrap(), stored);
+        assert_deleted(sender.detached()).await;
+        assert_eq!(pair.broker.queues(), Vec::<String>::new());
+    }
     pair.stop().await;
 }
 
 #[tokio::test]
-async fn a_publisher_survives_the_deletion_of_its_queue() {
+async fn the_anonymous_terminus_outlives_the_queues_that_it_sent_to() {
     let pair = Pair::start().await;
-    let sender = pair.sender("q").await;
-    sender.send(text("x")).await.unwrap().accepted().unwrap();
-    assert_eq!(pair.broker.delete_queue("q"), Some(1));
-    sender.send(text("y")).await.unwrap().accepted().unwrap();
-    assert_eq!(pair.stats("q").ready, 1);
+    let sender = pair.session.sender(SenderOptions::anonymous_terminus()).await.unwrap();
+    for _ in 0..2 {
+        let message = text("x").with_properties(Properties { to: Some("q".into()), ..Properties::default() });
+        sender.send(message).await.unwrap().accepted().unwrap();
+        assert_eq!(pair.broker.delete_queue("q"), Some(1));
+    }
     pair.stop().await;
 }
 

@@ -5,7 +5,7 @@ mod support;
 use amqp_codec::messaging::{Body, Message, Properties, Source, Target};
 use amqp_codec::transport::{SenderSettleMode, conditions};
 use amqp_codec::types::{Map, Value};
-use amqp_transport::{Credit, Receiver, ReceiverOptions, Sender, SenderOptions};
+use amqp_transport::{Credit, Receiver, ReceiverOptions, Sender, SenderOptions, Session};
 use support::{Pair, next, text};
 
 const MANAGEMENT: &str = "/management";
@@ -19,19 +19,9 @@ struct Client {
 #[expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 impl Client {
     async fn attach(pair: &Pair, name: &str) -> Self {
-        let receiver = ReceiverOptions::new(MANAGEMENT)
-            .name(name)
-            .target(Target { address: Some(MANAGEMENT.into()), ..Target::default() })
-            .sender_settle_mode(SenderSettleMode::Settled)
-            .credit(Credit::Auto(10))
-            .property("paired", true);
-        let sender = SenderOptions::new(MANAGEMENT)
-            .name(name)
-            .source(Source { address: Some(MANAGEMENT.into()), ..Source::default() })
-            .settle_mode(SenderSettleMode::Settled)
-            .property("paired", true);
-        let (replies, requests) = tokio::join!(pair.session.receiver(receiver), pair.session.sender(sender));
-        Self { requests: requests.unwrap(), replies: replies.unwrap() }
+        let (replies, requests) =
+            tokio::join!(attach_replies(&pair.session, name), attach_requests(&pair.session, name));
+        Self { requests, replies }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> (String, Map) {
@@ -56,6 +46,27 @@ impl Client {
         };
         (properties.subject.expect("a status").to_string(), map)
     }
+}
+
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+async fn attach_replies(session: &Session, name: &str) -> Receiver {
+    let receiver = ReceiverOptions::new(MANAGEMENT)
+        .name(name)
+        .target(Target { address: Some(MANAGEMENT.into()), ..Target::default() })
+        .sender_settle_mode(SenderSettleMode::Settled)
+        .credit(Credit::Auto(10))
+        .property("paired", true);
+    session.receiver(receiver).await.unwrap()
+}
+
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+async fn attach_requests(session: &Session, name: &str) -> Sender {
+    let sender = SenderOptions::new(MANAGEMENT)
+        .name(name)
+        .source(Source { address: Some(MANAGEMENT.into()), ..Source::default() })
+        .settle_mode(SenderSettleMode::Settled)
+        .property("paired", true);
+    session.sender(sender).await.unwrap()
 }
 
 #[tokio::test]
@@ -93,6 +104,23 @@ async fn several_pairs_live_side_by_side() {
     let second = Client::attach(&pair, "two").await;
     assert_eq!(first.ask("PUT", "/queues/q", Value::Null).await.0, "201");
     assert_eq!(second.ask("PUT", "/queues/q", Value::Null).await.0, "200");
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn pairs_of_one_name_live_on_different_sessions() {
+    let pair = Pair::start().await;
+    let other = pair.connection.session().await.unwrap();
+    // Each half waits while a half of the other pair comes.
+    let first_requests = attach_requests(&pair.session, "same").await;
+    let second_replies = attach_replies(&other, "same").await;
+    let second_requests = attach_requests(&other, "same").await;
+    let first_replies = attach_replies(&pair.session, "same").await;
+    let first = Client { requests: first_requests, replies: first_replies };
+    let second = Client { requests: second_requests, replies: second_replies };
+    assert_eq!(first.ask("PUT", "/queues/q", Value::Null).await.0, "201");
+    assert_eq!(second.ask("PUT", "/queues/q", Value::Null).await.0, "200");
+    assert_eq!(first.ask("GET", "/queues/q", Value::Null).await.0, "200");
     pair.stop().await;
 }
 

@@ -144,6 +144,10 @@ impl Queue {
         }
     }
 
+    pub(crate) const fn name(&self) -> &ByteString {
+        &self.name
+    }
+
     pub(crate) const fn options(&self) -> &QueueOptions {
         &self.options
     }

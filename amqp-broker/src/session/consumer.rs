@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
+use amqp_codec::transport::ErrorInfo;
 use amqp_transport::{DeliveryNumber, LinkError, Payload, SendError, Sender, TryDeliverError};
 
 use super::outcome::{departure, verdict};
 use crate::queue::{Departure, Next, Sequence, Taken, Verdict};
-use crate::store::{Deleted, Subscription};
+use crate::store::Subscription;
 
 /// Serves the link until it ends; then what the consumer had goes back to the queue.
 pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: bool) {
@@ -30,11 +31,11 @@ pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: boo
         End::Send(error) => {
             tracing::warn!(link = consumer.sender.name(), %error, "consumer detached");
             let departure = error.link_error().map_or(Departure::Orderly, departure);
-            consumer.close().await;
+            consumer.close(None).await;
             departure
         }
-        End::QueueDeleted => {
-            consumer.close().await;
+        End::QueueDeleted(error) => {
+            consumer.close(Some(error)).await;
             Departure::Orderly
         }
     };
@@ -47,18 +48,13 @@ enum End {
     Link(LinkError),
     /// A message could not be sent.
     Send(SendError),
-    QueueDeleted,
+    /// There is nothing to consume from any more.
+    QueueDeleted(ErrorInfo),
 }
 
 impl From<LinkError> for End {
     fn from(error: LinkError) -> Self {
         Self::Link(error)
-    }
-}
-
-impl From<Deleted> for End {
-    fn from(Deleted: Deleted) -> Self {
-        Self::QueueDeleted
     }
 }
 
@@ -88,31 +84,26 @@ impl Consumer {
     /// Settles, takes, sends, and waits for a reason to do so again.
     async fn turn(&mut self) -> Result<(), End> {
         self.settle();
-        let next = self.subscription.take(self.sender.credit(), &mut self.taken)?;
-        // What was just handed over still needs its credit: a drain is answered when it has left, which the
-        // connection tells as a change of the link.
-        let is_idle = self.taken.is_empty();
+        // Asked before there is taken: a drain that comes later is owed what came into the queue before it.
+        let is_draining = self.sender.is_draining();
+        let credit = self.sender.credit();
+        let next = self.subscription.take(credit, &mut self.taken).map_err(End::QueueDeleted)?;
         self.send()?;
-        match next {
-            Next::ComeAgain => {
-                // Others must have their turn.
-                tokio::task::yield_now().await;
-                return Ok(());
-            }
-            Next::Wait if is_idle && self.sender.is_draining() => self.sender.drained(),
-            Next::Wait | Next::Idle => {}
+        if next == Next::ComeAgain {
+            // Others must have their turn.
+            tokio::task::yield_now().await;
+            return Ok(());
         }
-        let seen = self.sender.credit();
         tokio::select! {
             biased;
             // Waited for before the state is looked at below, or a change in between would be missed.
             () = self.sender.changed() => {}
-            () = self.subscription.called(), if next == Next::Wait => {}
+            () = self.subscription.called() => {}
             outcome = self.sender.next_outcome() => {
                 let (number, outcome) = outcome?;
                 self.on_outcome(number, verdict(outcome));
             }
-            () = has_changed(&self.sender, seen, is_idle && next == Next::Wait) => {}
+            () = has_reason(&self.sender, next, is_draining) => {}
         }
         Ok(())
     }
@@ -151,8 +142,12 @@ impl Consumer {
         }
     }
 
-    async fn close(&self) {
-        if let Err(error) = self.sender.close().await {
+    async fn close(&self, reason: Option<ErrorInfo>) {
+        let closed = match reason {
+            Some(reason) => self.sender.close_with(reason).await,
+            None => self.sender.close().await,
+        };
+        if let Err(error) = closed {
             tracing::debug!(%error, "link not closed in an orderly way");
         }
     }
@@ -164,10 +159,20 @@ impl Consumer {
     }
 }
 
-/// Ready if there is a reason for another turn by now: other credit than was `seen`, or a drain that may be
-/// answered.
-async fn has_changed(sender: &Sender, seen: u32, may_drain: bool) {
-    if sender.credit() == seen && !(may_drain && sender.is_draining()) {
+/// Ready if the link gives a reason for another turn by now. Answers the drain that was asked for before the queue had
+/// nothing more (§2.6.7).
+async fn has_reason(sender: &Sender, next: Next, is_draining: bool) {
+    if next == Next::Wait && is_draining {
+        sender.drained();
+    }
+    let has_credit = sender.credit() > 0;
+    let is_reason = match next {
+        Next::ComeAgain => true,
+        // Without credit it must not stay in the queue's line.
+        Next::Wait => !has_credit || (!is_draining && sender.is_draining()),
+        Next::Idle => has_credit,
+    };
+    if !is_reason {
         std::future::pending::<()>().await;
     }
 }

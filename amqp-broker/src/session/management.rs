@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amqp_codec::ByteString;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transport::{Attach, ErrorInfo, Role, conditions};
-use amqp_transport::{Credit, LinkError, LinkRequest, Payload, Receiver, Sender};
+use amqp_transport::{Credit, LinkError, LinkRequest, Payload, Receiver, Sender, SessionId};
 use tokio::sync::oneshot;
 
 use crate::limits::MANAGEMENT_CREDIT;
@@ -22,10 +22,11 @@ pub(crate) enum Half {
     Replies(Sender),
 }
 
-/// Links to the management node whose other half has not come yet, by name: where to hand it when it comes.
+/// Links to the management node whose other half has not come yet, by session and name (a name is unique on its session
+/// only): where to hand it when it comes.
 #[derive(Default)]
 pub(crate) struct Halves {
-    waiting: HashMap<ByteString, oneshot::Sender<Half>>,
+    waiting: HashMap<(SessionId, ByteString), oneshot::Sender<Half>>,
 }
 
 impl Halves {
@@ -42,8 +43,9 @@ impl Halves {
             request.refuse(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text));
             return Ok(None);
         }
+        let key = (request.session_id(), attach.name.clone());
         let mut half = accept(request, attach)?;
-        if let Some(other) = self.waiting.remove(&attach.name) {
+        if let Some(other) = self.waiting.remove(&key) {
             match other.send(half) {
                 Ok(()) => return Ok(None),
                 // The one that waited has been detached meanwhile: this one waits now.
@@ -51,7 +53,7 @@ impl Halves {
             }
         }
         let (hand, second) = oneshot::channel();
-        self.waiting.insert(attach.name.clone(), hand);
+        self.waiting.insert(key, hand);
         Ok(Some(pair(half, second, Arc::clone(store))))
     }
 }

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | sender | a queue, or the anonymous terminus | [`publisher`] |
 //! | receiver | a queue | [`consumer`] |
-//! | sender and receiver of one name, paired | `/management` | [`management`] |
+//! | sender and receiver of one name on one session, paired | `/management` | [`management`] |
 
 mod consumer;
 mod management;
@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::management::Halves;
-use self::publisher::Route;
 use crate::address::Address;
 use crate::limits::Limits;
 use crate::server::stopped;
@@ -127,8 +126,8 @@ impl Links {
         attach: &Attach,
         queue: Option<ByteString>,
     ) -> Result<(), LinkError> {
-        let route = match queue.map(|name| Route::to(&self.store, name)).transpose() {
-            Ok(route) => route,
+        let queue = match queue.map(|name| self.store.open(&name)).transpose() {
+            Ok(queue) => queue,
             Err(error) => {
                 request.refuse(error);
                 return Ok(());
@@ -141,7 +140,7 @@ impl Links {
         let target =
             Target { address: wish.address, capabilities: granted(&wish.capabilities), ..Target::default() };
         let receiver = request.accept_as_receiver(target, Credit::Auto(self.limits.publisher_credit))?;
-        self.tasks.spawn(publisher::run(receiver, route, Arc::clone(&self.store)));
+        self.tasks.spawn(publisher::run(receiver, queue, Arc::clone(&self.store)));
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! A link on which a peer publishes: message in, into a queue, outcome out.
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 
-use amqp_codec::ByteString;
 use amqp_codec::messaging::MessageSections;
 use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_transport::{Delivery, Receiver};
@@ -15,61 +16,53 @@ use crate::store::{SharedQueue, Store};
 /// The only message format here (§3.2.16).
 const MESSAGE_FORMAT: u32 = 0;
 
-/// The queue that a link publishes to.
-#[derive(Debug)]
-pub(crate) struct Route {
-    name: ByteString,
-    queue: Arc<SharedQueue>,
-}
-
-impl Route {
-    /// The way to the queue of that name.
-    pub(crate) fn to(store: &Store, name: ByteString) -> Result<Self, ErrorInfo> {
-        store.open(&name).map(|queue| Self { name, queue })
-    }
-
-    /// Stores messages and says of each what became of it. If the queue was deleted, the next one of its name takes its
-    /// place.
-    fn publish(&mut self, store: &Store, messages: &mut Vec<Message>) -> Vec<Result<(), ErrorInfo>> {
-        if let Some(results) = store.publish(&self.queue, messages) {
-            return results;
+/// Serves the link until it ends or its queue is deleted. Without a `queue` it is the anonymous terminus, which outlives
+/// every queue.
+pub(crate) async fn run(receiver: Receiver, queue: Option<Arc<SharedQueue>>, store: Arc<Store>) {
+    let mut deleted = pin!(async {
+        match &queue {
+            Some(queue) => queue.deleted().await,
+            None => pending().await,
         }
-        let count = messages.len();
-        match store.open(&self.name) {
-            Ok(queue) => self.queue = queue,
-            Err(error) => return vec![Err(error); count],
-        }
-        store.publish(&self.queue, messages).unwrap_or_else(|| {
-            let error =
-                ErrorInfo::new(conditions::RESOURCE_DELETED, format!("queue {} was deleted", self.name));
-            vec![Err(error); count]
-        })
-    }
-}
-
-/// Serves the link until it ends.
-pub(crate) async fn run(receiver: Receiver, mut route: Option<Route>, store: Arc<Store>) {
+    });
     let mut batch = Vec::new();
-    let end = loop {
-        match receiver.recv().await {
-            Ok(delivery) => batch.push(delivery),
-            Err(error) => break error,
+    let reason = loop {
+        tokio::select! {
+            biased;
+            delivery = receiver.recv() => match delivery {
+                Ok(delivery) => batch.push(delivery),
+                Err(error) => {
+                    tracing::debug!(link = receiver.name(), %error, "publisher left");
+                    return;
+                }
+            },
+            error = &mut deleted => break error,
         }
         while batch.len() < PUBLISH_BATCH
             && let Some(delivery) = receiver.try_recv()
         {
             batch.push(delivery);
         }
-        match &mut route {
-            Some(route) => publish(&store, route, &mut batch),
+        match &queue {
+            Some(queue) => {
+                if let Err(error) = publish(&store, queue, &mut batch) {
+                    break error;
+                }
+            }
             None => batch.drain(..).for_each(|delivery| relay(&store, delivery)),
         }
     };
-    tracing::debug!(link = receiver.name(), error = %end, "publisher left");
+    if let Err(error) = receiver.close_with(reason).await {
+        tracing::debug!(%error, "link not closed in an orderly way");
+    }
 }
 
 /// Stores a batch in one queue, under one lock.
-fn publish(store: &Store, route: &mut Route, batch: &mut Vec<Delivery>) {
+///
+/// # Errors
+///
+/// `amqp:resource-deleted` if the queue was deleted; the publisher has been told so of each message.
+fn publish(store: &Store, queue: &SharedQueue, batch: &mut Vec<Delivery>) -> Result<(), ErrorInfo> {
     let mut messages = Vec::with_capacity(batch.len());
     let mut understood = Vec::with_capacity(batch.len());
     for delivery in batch.drain(..) {
@@ -81,8 +74,15 @@ fn publish(store: &Store, route: &mut Route, batch: &mut Vec<Delivery>) {
             Err(error) => finish(delivery, Err(error)),
         }
     }
-    for (delivery, result) in understood.into_iter().zip(route.publish(store, &mut messages)) {
-        finish(delivery, result);
+    match store.publish(queue, &mut messages) {
+        Ok(results) => {
+            understood.into_iter().zip(results).for_each(|(delivery, result)| finish(delivery, result));
+            Ok(())
+        }
+        Err(error) => {
+            understood.into_iter().for_each(|delivery| finish(delivery, Err(error.clone())));
+            Err(error)
+        }
     }
 }
 
@@ -100,7 +100,8 @@ fn relay(store: &Store, delivery: Delivery) {
             return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("{to}: not a queue")));
         };
         let mut messages = vec![arrived(store, &delivery, &sections)?];
-        Route::to(store, name)?.publish(store, &mut messages).pop().unwrap_or(Ok(()))
+        let queue = store.open(&name)?;
+        store.publish(&queue, &mut messages)?.pop().unwrap_or(Ok(()))
     });
     finish(delivery, result);
 }

@@ -23,7 +23,7 @@ use crate::limits::{Limits, QueueOptions};
 use crate::queue::{ConsumerId, Dead, Message, Queue, QueueStats};
 
 pub(crate) use self::shared::{Declaration, SharedQueue};
-pub(crate) use self::subscription::{Deleted, Subscription};
+pub(crate) use self::subscription::Subscription;
 
 /// The queues of a broker.
 #[derive(Debug)]
@@ -118,15 +118,7 @@ impl Store {
 
     /// Deletes a queue with its messages, and says how many of them were ready; links to it end.
     pub(crate) fn delete(&self, name: &str) -> Option<u64> {
-        let queue = self.memory.remove(name)?;
-        let mut state = queue.lock();
-        state.deleted = true;
-        let ready = state.queue.stats().ready;
-        state.queue.purge();
-        for waker in state.wakers.values() {
-            waker.notify_one();
-        }
-        Some(ready)
+        self.memory.remove(name).map(|queue| queue.delete())
     }
 
     /// Removes the messages of a queue that no consumer has, and says how many there were.
@@ -142,18 +134,19 @@ impl Store {
         self.memory.names()
     }
 
-    /// Puts messages into a queue under one lock, and says of each what became of it; `None` if the queue was deleted, with
-    /// the messages left where they were.
+    /// Puts messages into a queue under one lock, and says of each what became of it.
+    ///
+    /// # Errors
+    ///
+    /// `amqp:resource-deleted` if the queue was deleted; the messages are left where they were.
     pub(crate) fn publish(
         &self,
         queue: &SharedQueue,
         messages: &mut Vec<Message>,
-    ) -> Option<Vec<Result<(), ErrorInfo>>> {
+    ) -> Result<Vec<Result<(), ErrorInfo>>, ErrorInfo> {
         self.with(queue, |state, now, dead| {
-            if state.deleted {
-                return None;
-            }
-            Some(messages.drain(..).map(|message| state.queue.publish(message, now, dead)).collect())
+            state.check()?;
+            Ok(messages.drain(..).map(|message| state.queue.publish(message, now, dead)).collect())
         })
     }
 
@@ -199,8 +192,7 @@ impl Store {
             let buried = self.create(&target).and_then(|queue| {
                 // A queue that is deleted at this very moment takes its dead letters with it.
                 self.publish(&queue, &mut vec![message])
-                    .and_then(|mut results| results.pop())
-                    .unwrap_or(Ok(()))
+                    .map_or(Ok(()), |mut results| results.pop().unwrap_or(Ok(())))
             });
             if let Err(error) = buried {
                 tracing::warn!(queue = %target, ?error, "dead letter dropped");

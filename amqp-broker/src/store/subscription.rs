@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
+use amqp_codec::transport::ErrorInfo;
 use tokio::sync::Notify;
 
 use super::{SharedQueue, Store};
 use crate::queue::{ConsumerId, Departure, Next, Sequence, Taken, Verdict};
-
-/// The queue that a consumer had was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Deleted;
 
 /// A consumer of a queue. Dropped, it has left as after a loss of its connection, unless it said otherwise.
 #[derive(Debug)]
@@ -37,12 +34,10 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// The queue is gone.
-    pub(crate) fn take(&self, credit: u32, taken: &mut Vec<Taken>) -> Result<Next, Deleted> {
+    /// `amqp:resource-deleted` if the queue was deleted.
+    pub(crate) fn take(&self, credit: u32, taken: &mut Vec<Taken>) -> Result<Next, ErrorInfo> {
         self.store.with(&self.queue, |state, now, dead| {
-            if state.deleted {
-                return Err(Deleted);
-            }
+            state.check()?;
             Ok(state.queue.take(self.id, credit, now, taken, dead))
         })
     }
@@ -65,7 +60,7 @@ impl Subscription {
         });
     }
 
-    /// Waits until the queue calls this consumer. Cancelling does not lose the call.
+    /// Waits until the queue calls this consumer, or is deleted. Cancelling does not lose the call.
     pub(crate) async fn called(&self) {
         self.called.notified().await;
     }
