@@ -127,13 +127,13 @@ impl Decoder {
         rest
     }
 
-    /// Moves over one complete value without looking at the contents of lists, maps and arrays.
+    /// Moves over one complete value without looking at the contents of lists, maps and arrays. What is nested too
+    /// deeply to be decoded can be skipped all the same.
     ///
     /// # Errors
-    /// Where the value does not end within the input, or has too many nested descriptors.
+    /// Where the value does not end within the input, or a format code in front of it is unassigned.
     pub fn skip(&mut self) -> Result<(), DecodeError> {
-        let depth = self.depth_left;
-        self.run(|input| primitive::skip(input, depth))
+        self.run(primitive::skip)
     }
 
     /// The format code of the next value, if there is one; the decoder does not move.

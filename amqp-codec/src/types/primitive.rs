@@ -183,20 +183,15 @@ pub(crate) fn compound_size(code: u8, expected: ElementType, data: &[u8]) -> Par
     Ok((items_input, (items, count)))
 }
 
-/// Moves over one value. Compounds are stepped over by their size; only descriptors are followed, at most `depth`
-/// of them, and without recursion.
-pub(crate) fn skip(input: &[u8], depth: usize) -> Parsed<'_, ()> {
+/// Moves over one value. Compounds are stepped over by their size; only descriptors are followed, without recursion,
+/// so that nesting costs nothing and needs no limit here.
+pub(crate) fn skip(input: &[u8]) -> Parsed<'_, ()> {
     let mut rest = input;
     // a descriptor is a value that is followed by one more value
     let mut values = 1_usize;
-    let mut descriptors = 0_usize;
     while values > 0 {
         let (data, code) = format_code(rest)?;
         if code == code::DESCRIBED {
-            descriptors += 1;
-            if descriptors > depth {
-                return fail(rest.len(), "less nesting", Found::Text("one level too many"));
-            }
             values += 1;
             rest = data;
             continue;
