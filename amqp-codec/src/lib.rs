@@ -45,7 +45,53 @@
 //! # Ok::<(), amqp_codec::DecodeError>(())
 //! ```
 //!
-//! Transactions (part 4) are in [`transactions`], SASL frames (part 5) in [`security`].
+//! # Transactions (part 4)
+//!
+//! ```
+//! use amqp_codec::messaging::DeliveryState;
+//! use amqp_codec::transactions::TransactionalState;
+//! use amqp_codec::{Bytes, Decode, Encode};
+//!
+//! let mut state = TransactionalState::new(Bytes::from_static(b"txn-1"));
+//! state.outcome = Some(DeliveryState::Accepted);
+//! let state = DeliveryState::Transactional(Box::new(state));
+//! assert_eq!(DeliveryState::from_bytes(state.to_bytes())?, state);
+//! # Ok::<(), amqp_codec::DecodeError>(())
+//! ```
+//!
+//! # SASL frames (part 5)
+//!
+//! ```
+//! use amqp_codec::security::{SaslFrame, SaslInit, Secret};
+//! use amqp_codec::types::Symbol;
+//! use amqp_codec::{Bytes, BytesMut, frame};
+//!
+//! let mut init = SaslInit::new(Symbol::from_static("PLAIN"));
+//! init.initial_response = Some(Secret(Bytes::from_static(b"\0guest\0secret")));
+//! assert!(!format!("{init:?}").contains("secret"));
+//! let mut out = BytesMut::new();
+//! frame::encode_sasl_frame(&mut out, &SaslFrame::Init(init));
+//! assert_eq!(out.len(), 36);
+//! ```
+//!
+//! # Input that is not to be trusted
+//!
+//! Sizes and counts are checked against the octets that are there before room is made for anything; all counts of one
+//! input together cannot exceed its octets. Nesting and elements without octets are bounded by [`Limits`]. An error
+//! says where, what was expected, what was found, and which condition to tell the peer.
+//!
+//! ```
+//! use amqp_codec::types::Value;
+//! use amqp_codec::{Bytes, Decode};
+//!
+//! let four_gibibytes = Bytes::from_static(b"\xb0\xff\xff\xff\xff");
+//! let error = Value::from_bytes(four_gibibytes).unwrap_err();
+//! assert_eq!(error.to_string(), "at offset 1: expected a size within the input, found 4294967295");
+//! ```
+//!
+//! # Features
+//!
+//! `proptest`: the module `arbitrary`, with strategies for values of every type, every composite and message.
 #![warn(clippy::indexing_slicing)]
 
 #[cfg(feature = "proptest")]
