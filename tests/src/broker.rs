@@ -1,6 +1,7 @@
 //! Real RabbitMQ brokers: found in the environment or started, and steered through their HTTP API.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -262,6 +263,25 @@ impl Queue {
         });
         let answer = self.broker.must("POST", "/exchanges/%2F/amq.default/publish", &message);
         assert_eq!(answer["routed"], true, "the message was not routed");
+    }
+
+    /// Waits until the queue itself would survive a crash of the broker. Where the broker keeps its queues in Mnesia (3.x, 4.0),
+    /// it answers that a queue is declared a moment before that is written to a file.
+    ///
+    /// # Panics
+    /// When it takes longer than 30 seconds.
+    pub fn await_on_disk(&self) {
+        let data = self.broker.folder.join("data");
+        if !data.join("LATEST.LOG").exists() {
+            return;
+        }
+        eventually("the queue's declaration in a file", Duration::from_secs(30), || {
+            let files = fs::read_dir(&data).map_err(|error| error.to_string())?.flatten();
+            let found = files
+                .filter_map(|file| fs::read(file.path()).ok())
+                .any(|octets| octets.windows(self.name.len()).any(|window| window == self.name.as_bytes()));
+            if found { Ok(()) } else { Err("not yet".to_owned()) }
+        });
     }
 
     /// Waits until exactly `count` messages are ready and none is out with a consumer that could give it back.

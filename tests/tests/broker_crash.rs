@@ -16,6 +16,7 @@ on_every_rabbitmq!(private every_job_is_done_although_the_broker_crashed, a_push
 fn every_job_is_done_although_the_broker_crashed(broker: Broker) {
     const JOBS: usize = 10_000;
     let queue = broker.queue();
+    queue.await_on_disk();
     let config = Config::for_queue(&broker.url(), queue.name(), Worker::Php, 2);
     RrJobs::push(&config, "work", "ack", "the payload", JOBS).succeeded();
     let mut serving = RrJobs::serve(&config);
@@ -36,18 +37,20 @@ fn every_job_is_done_although_the_broker_crashed(broker: Broker) {
 /// Jobs are pushed one after the other while the broker is killed twice. What was answered with success is found in the queue.
 fn a_push_that_succeeded_survives_a_crash(broker: Broker) {
     let queue = broker.queue();
+    queue.await_on_disk();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pushes = Pushes::default();
     let pushed = std::thread::scope(|scope| {
         let pusher =
             scope.spawn(|| runtime.block_on(push_until_stopped(&pushes, &broker.url(), queue.name())));
+        let stop = StopWhenDropped(&pushes);
         for _ in 0..2 {
             pushes.await_more(100);
             broker.kill();
             broker.start();
         }
         pushes.await_more(100);
-        pushes.stop.store(true, Ordering::SeqCst);
+        drop(stop);
         pusher.join().unwrap()
     });
     assert!(pushed.len() >= 300, "{} pushed", pushed.len());
@@ -76,6 +79,15 @@ impl Pushes {
             let succeeded = self.succeeded.load(Ordering::SeqCst);
             if succeeded >= goal { Ok(()) } else { Err(format!("{succeeded} of {goal}")) }
         });
+    }
+}
+
+/// Ends the pushing, also when the test fails: the scope waits for its threads.
+struct StopWhenDropped<'a>(&'a Pushes);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::SeqCst);
     }
 }
 
