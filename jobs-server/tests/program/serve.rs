@@ -41,15 +41,18 @@ fn python_workers_do_each_job_once() {
 fn no_job_is_lost_when_workers_are_killed() {
     let site = Site::new("python3", "worker.py", 2);
     let serving = site.serve(&[]);
-    site.push(&["sleep:0.0{n}", "--count", "60"]).succeeded();
+    site.push(&["sleep:0.20{n}", "--count", "24"]).succeeded();
     // Every job is written at its begin and at its end.
-    let ends = || site.done().keys().filter(|body| !body.starts_with("begin")).count();
-    for target in [5, 15, 25] {
-        wait_for("some jobs", || ends() >= target);
-        // It may have gone this very moment, for another reason than us.
-        let _ = serving.children().first().map(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL));
+    let begun = || site.done().keys().filter(|body| body.starts_with("begin")).count();
+    let ended = || site.done().len() - begun();
+    for target in [4, 8, 12] {
+        // Both workers have a job that takes some time yet.
+        wait_for("running jobs", || {
+            begun() >= target && begun() >= ended() + 2 && serving.children().len() == 2
+        });
+        kill(Pid::from_raw(serving.children()[0]), Signal::SIGKILL).unwrap();
     }
-    wait_for("all jobs", || ends() >= 60);
+    wait_for("all jobs", || ended() >= 24);
     serving.signal(Signal::SIGTERM);
     let ended = serving.wait().succeeded();
     assert!(ended.stderr.contains("goes back to the broker"), "{ended:?}");
