@@ -24,6 +24,9 @@ use crate::pipeline::{Desired, Phase, Pipeline};
 use crate::profile::queue_path;
 use crate::shared::{Core, reached, supervise};
 
+/// How long links may take to go in an orderly way at shutdown.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// What is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -356,13 +359,21 @@ impl Driver {
                 tracing::warn!(pipeline = %pipeline.name, jobs, "jobs still run at the end of the grace period");
             }
         }
-        core.closing.send_replace(true);
+        // Links go before the connection: a broker that has answered a detach has seen every verdict before it.
         for pipeline in &pipelines {
-            if let Some(task) = pipeline.consumer.lock().await.take() {
-                task.abort();
+            pipeline.desired.send_replace(Desired::Stopped);
+        }
+        let deadline = Instant::now() + GOODBYE;
+        for pipeline in &pipelines {
+            if let Some(mut task) = pipeline.consumer.lock().await.take() {
+                let is_idle = *pipeline.active.borrow() == 0;
+                if !is_idle || timeout_at(deadline, &mut task).await.is_err() {
+                    task.abort();
+                }
             }
             pipeline.set_phase(Phase::Stopped);
         }
+        core.closing.send_replace(true);
         let broker = core.broker.send_replace(None);
         if let Some(broker) = broker {
             broker.close().await;

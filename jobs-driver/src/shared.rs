@@ -133,12 +133,14 @@ pub(crate) async fn supervise(core: Arc<Core>) {
     loop {
         let since = Instant::now();
         let error = tokio::select! {
-            error = broker.closed() => error.to_string(),
+            // A connection that this driver closes is not lost.
+            biased;
             () = reached(&mut closing, |closing| *closing) => {
                 core.broker.send_replace(None);
                 broker.close().await;
                 return;
             }
+            error = broker.closed() => error.to_string(),
         };
         core.broker.send_replace(None);
         if since.elapsed() >= GOOD_CONNECTION {
