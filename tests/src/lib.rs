@@ -22,6 +22,11 @@ pub use wait::{eventually, eventually_async, within};
 
 use std::path::PathBuf;
 
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// The folder `tests/fixtures` of the sources.
 pub fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures")
