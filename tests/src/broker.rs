@@ -1,7 +1,6 @@
 //! Real RabbitMQ brokers: found in the environment or started, and steered through their HTTP API.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -265,23 +264,17 @@ impl Queue {
         assert_eq!(answer["routed"], true, "the message was not routed");
     }
 
-    /// Waits until the queue itself would survive a crash of the broker. Where the broker keeps its queues in Mnesia (3.x, 4.0),
-    /// it answers that a queue is declared a moment before that is written to a file.
+    /// Makes sure that the queue itself survives a crash of its broker, which has to be a private one. Where the broker keeps
+    /// its queues in Mnesia (3.x, 4.0), it answers that a queue is declared before that is on disk for good; an orderly
+    /// stop writes it.
     ///
     /// # Panics
-    /// When it takes longer than 30 seconds.
-    pub fn await_on_disk(&self) {
-        let data = self.broker.folder.join("data");
-        if !data.join("LATEST.LOG").exists() {
-            return;
+    /// When the broker does not start again.
+    pub fn ensure_on_disk(&self) {
+        if self.broker.folder.join("data/LATEST.LOG").exists() {
+            self.broker.script(&["stop"]);
+            self.broker.start();
         }
-        eventually("the queue's declaration in a file", Duration::from_secs(30), || {
-            let files = fs::read_dir(&data).map_err(|error| error.to_string())?.flatten();
-            let found = files
-                .filter_map(|file| fs::read(file.path()).ok())
-                .any(|octets| octets.windows(self.name.len()).any(|window| window == self.name.as_bytes()));
-            if found { Ok(()) } else { Err("not yet".to_owned()) }
-        });
     }
 
     /// Waits until exactly `count` messages are ready and none is out with a consumer that could give it back.

@@ -16,7 +16,7 @@ on_every_rabbitmq!(private every_job_is_done_although_the_broker_crashed, a_push
 fn every_job_is_done_although_the_broker_crashed(broker: Broker) {
     const JOBS: usize = 10_000;
     let queue = broker.queue();
-    queue.await_on_disk();
+    queue.ensure_on_disk();
     let config = Config::for_queue(&broker.url(), queue.name(), Worker::Php, 2);
     RrJobs::push(&config, "work", "ack", "the payload", JOBS).succeeded();
     let mut serving = RrJobs::serve(&config);
@@ -37,7 +37,7 @@ fn every_job_is_done_although_the_broker_crashed(broker: Broker) {
 /// Jobs are pushed one after the other while the broker is killed twice. What was answered with success is found in the queue.
 fn a_push_that_succeeded_survives_a_crash(broker: Broker) {
     let queue = broker.queue();
-    queue.await_on_disk();
+    queue.ensure_on_disk();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let pushes = Pushes::default();
     let pushed = std::thread::scope(|scope| {
