@@ -214,7 +214,7 @@ impl Engine {
         }
         let hint = match input.get(..8) {
             Some([b'A', b'M', b'Q', b'P', 0, 0, 9, 1]) => {
-                ": that is AMQP 0-9-1 (on RabbitMQ 3.x the plugin rabbitmq_amqp1_0 has to be enabled)"
+                ": that is AMQP 0-9-1 (RabbitMQ 3 needs: rabbitmq-plugins enable rabbitmq_amqp1_0)"
             }
             Some([b'A', b'M', b'Q', b'P', 3, ..]) => ": it demands SASL",
             Some([b'A', b'M', b'Q', b'P', 2, ..]) => ": it demands TLS",

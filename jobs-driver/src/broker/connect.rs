@@ -78,10 +78,9 @@ fn advice(error: &ConnectError) -> String {
         ConnectError::Connection(ConnectionError::Sasl { .. }) => {
             (error.to_string(), "check the credentials in amqp1.addr, or amqp1.username and amqp1.password")
         }
-        ConnectError::Connection(ConnectionError::Header(_)) => (
-            error.to_string(),
-            "enable AMQP 1.0 there (on RabbitMQ 3: rabbitmq-plugins enable rabbitmq_amqp1_0)",
-        ),
+        ConnectError::Connection(ConnectionError::Header(_)) => {
+            (error.to_string(), "amqp1.addr has to name a port that speaks AMQP 1.0")
+        }
         // What RabbitMQ does about a virtual host that it does not have.
         ConnectError::Connection(ConnectionError::Lost(_)) => (
             error.to_string(),
