@@ -48,7 +48,8 @@ impl SessionHandle {
 
     /// A session that the peer began.
     pub(crate) fn accepted(connection: &Connection, key: SessionKey) -> Arc<Self> {
-        let changed = connection.handle.shared.look(|state| state.watch_session(key));
+        // Nobody waits for anything of such a session: its links tell their own end.
+        let changed = Arc::default();
         Arc::new(Self { connection: Arc::clone(&connection.handle), key, changed, is_owned: false })
     }
 }

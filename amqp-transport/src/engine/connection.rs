@@ -451,6 +451,8 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(key.0) else { return Ok(()) };
         if begin.remote_channel.is_none() {
             session.remote_channel = Some(channel);
+            // It is the peer's: once the peer has ended it, nobody asks for it any more.
+            session.is_forgotten = true;
             session.send_begin(&mut self.io);
         }
         if session.state == SessionState::EndSent {
@@ -530,7 +532,11 @@ impl Engine {
             Performative::Flow(flow) => session.on_flow(&flow, links, io),
             Performative::Transfer(transfer) => session.on_transfer(transfer, payload, links, io),
             Performative::Disposition(disposition) => session.on_disposition(disposition, links, io),
-            Performative::Detach(detach) => session.on_detach(detach, links, io),
+            Performative::Detach(detach) => session.on_detach(detach, links, io).map(|key| {
+                if links.get(key.0).is_some_and(Link::is_over) {
+                    links.remove(key.0);
+                }
+            }),
             Performative::End(end) => {
                 self.on_end(key, channel, end.error);
                 Ok(())
@@ -685,7 +691,7 @@ impl Engine {
     }
 
     pub(super) fn remove_forgotten_links(&mut self) {
-        self.links.retain(|_, link| !(link.is_forgotten && link.state == LinkState::Detached));
+        self.links.retain(|_, link| !link.is_over());
     }
 
     // ---- poll ---------------------------------------------------------------------------------------------

@@ -288,10 +288,15 @@ impl Session {
     }
 
     /// The peer's detach: an answer to ours, or the end of the link.
-    pub(crate) fn on_detach(&mut self, detach: Detach, links: &mut Links, io: &mut Io) -> Result<(), Fault> {
+    pub(crate) fn on_detach(
+        &mut self,
+        detach: Detach,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<LinkKey, Fault> {
         let Some(key) = self.remote_link(detach.handle) else { return Err(unattached(detach.handle)) };
         self.set_remote_handle(detach.handle, None);
-        let Some(link) = links.get_mut(key.0) else { return Ok(()) };
+        let Some(link) = links.get_mut(key.0) else { return Ok(key) };
         link.remote_handle = None;
         let before = std::mem::replace(&mut link.state, LinkState::Detached);
         match before {
@@ -321,7 +326,7 @@ impl Session {
             }
         }
         io.signal(key, link);
-        Ok(())
+        Ok(key)
     }
 
     /// Everything in flight on a link that ends: whoever waits for an outcome is told that there is none.

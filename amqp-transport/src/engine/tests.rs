@@ -821,6 +821,31 @@ fn a_link_that_ends_tells_everyone_who_waits() {
     assert_eq!(script.outcomes(), [None, None]);
 }
 
+// §2.6.6
+#[test]
+fn links_and_sessions_that_are_over_leave_nothing_behind() {
+    let (mut script, session) = Scripted::begun();
+    for _ in 0..3 {
+        let link = script.engine.attach(session, options(Role::Sender, Credit::Manual)).unwrap();
+        let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+        attach.target = Some(TargetArchetype::Target(Target::new("q")));
+        script.says(7, Performative::Attach(Box::new(attach)));
+        script.engine.forget_link(link);
+        let mut detach = Detach::new(3_u32);
+        detach.closed = true;
+        script.says(7, Performative::Detach(detach));
+        assert!(script.engine.links.is_empty());
+    }
+    script.engine.forget_session(session);
+    script.says(7, Performative::End(End::default()));
+    for _ in 0..3 {
+        script.says(9, Performative::Begin(Box::new(Begin::new(0_u32, 1_u32, 1_u32))));
+        assert_eq!(script.engine.sessions.len(), 1);
+        script.says(9, Performative::End(End::default()));
+        assert!(script.engine.sessions.is_empty());
+    }
+}
+
 // §2.8.15
 #[test]
 fn octets_that_are_no_performative_close_the_connection() {

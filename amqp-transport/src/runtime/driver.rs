@@ -21,6 +21,9 @@ const WRITE_SLICES: usize = 64;
 /// Unsent output beyond which no more input is taken, so that a peer that never reads cannot make us grow.
 const MAX_UNSENT: usize = 8 * 1024 * 1024;
 
+/// How often the clock is looked at while the peer does not read.
+const STUCK_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long the last octets, and the peer's end of stream, may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -71,16 +74,19 @@ impl Driver<'_> {
         let now = Instant::now();
         let output = &mut self.output;
         let before = output.len();
+        // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
+        let is_stuck = output.len() >= WRITE_SLICES;
         let (deadline, is_ended) = self.shared.drive(|engine| {
             engine.handle_timeout(now);
-            // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
-            if output.len() < WRITE_SLICES || engine.is_ended() {
+            if !is_stuck || engine.is_ended() {
                 engine.poll_output(output, now);
             }
             (engine.deadline(), engine.is_ended())
         });
         self.unsent += output.iter().skip(before).map(Bytes::len).sum::<usize>();
-        if let Some(deadline) = deadline {
+        // A heartbeat that is due cannot leave either: it must not turn this task into a busy loop.
+        let soonest = if is_stuck { now + STUCK_PAUSE } else { now };
+        if let Some(deadline) = deadline.map(|deadline| deadline.max(soonest)) {
             let deadline = tokio::time::Instant::from_std(deadline);
             if timer.deadline() != deadline {
                 timer.reset(deadline);

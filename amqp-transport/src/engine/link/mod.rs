@@ -102,6 +102,11 @@ impl Link {
         }
     }
 
+    /// Whether nothing and nobody needs the link any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_forgotten && self.state == LinkState::Detached
+    }
+
     /// Takes what is in force from the peer's attach.
     pub(crate) fn on_attach(&mut self, attach: Box<Attach>) {
         match &mut self.kind {
