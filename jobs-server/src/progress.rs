@@ -1,8 +1,9 @@
 //! How far a long command is: a bar on a terminal, a plain line every second elsewhere.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output;
 
@@ -33,8 +34,13 @@ impl Progress {
     pub(crate) fn new(total: u64, lines: Lines) -> Self {
         let bar = std::io::IsTerminal::is_terminal(&std::io::stderr()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {per_sec} {msg}") {
-                bar.set_style(style);
+            if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {rate} {msg}") {
+                // The bar's own figure has four digits behind the point.
+                let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+                    // A line that cannot be written is not worth an error.
+                    let _ = write!(text, "{:.0}/s", state.per_sec());
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar
         });
