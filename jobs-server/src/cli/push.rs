@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::progress::{Lines, Progress};
 use crate::pusher::{Jobs, Tally, push_all};
 use crate::signals::Shutdown;
+use crate::worker::source::MAX_DELAY;
 use crate::{embedded, logging, output};
 
 /// How often the progress is shown.
@@ -61,7 +62,7 @@ pub(crate) struct Push {
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
     /// Hold the job back for so long: 5s, 1m30s; a bare number is seconds
-    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = delay)]
     delay: Option<Duration>,
     /// Smaller numbers run first [default: the pipeline's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -82,6 +83,17 @@ pub(crate) struct Push {
     /// Print one JSON object on standard output, everything else on standard error
     #[arg(long)]
     json: bool,
+}
+
+/// A duration that a broker can be told.
+fn delay(text: &str) -> Result<Duration, String> {
+    super::duration(text).and_then(|delay| {
+        if delay <= MAX_DELAY {
+            Ok(delay)
+        } else {
+            Err("a job can be held back for at most ten years (87600h)".to_owned())
+        }
+    })
 }
 
 /// `NAME=VALUE`.
@@ -300,6 +312,14 @@ mod tests {
         assert_eq!(&replaced(b"a {n} b {n}")[..], b"a 12 b 12");
         assert_eq!(&replaced(b"\xff{nn}{n")[..], b"\xff{nn}{n");
         assert_eq!(&replaced(b"")[..], b"");
+    }
+
+    #[test]
+    fn a_delay_is_at_most_ten_years() {
+        assert_eq!(delay("87600h"), Ok(MAX_DELAY));
+        for text in ["87601h", "9223372036854775807"] {
+            assert!(delay(text).unwrap_err().contains("ten years"));
+        }
     }
 
     #[test]

@@ -98,19 +98,31 @@ impl Serve {
         let Some(driver) = shutdown.or(Driver::start(config)).await else { return Ok(()) };
         let driver = driver?;
         log.release();
-        let running = pool.run(&Arc::new(driver.clone()));
+        let mut running = pool.run(&Arc::new(driver.clone()));
         if !self.silent {
             announce(&driver, broker.as_ref(), workers, &consumed);
         }
 
-        shutdown.requested().await;
+        let outcome = until_ended(shutdown.requested(), running.join()).await;
         info!(?grace, "no more jobs are taken, running ones may finish");
         tokio::join!(driver.shutdown(grace + SETTLE_MARGIN), running.stop(grace));
         if let Some(broker) = broker {
             broker.shutdown().await;
         }
         info!("stopped");
-        Ok(())
+        outcome
+    }
+}
+
+/// Waits for the end of the server. An end of the pool that nobody has asked for is a failure.
+async fn until_ended(
+    requested: impl Future<Output = ()>,
+    pool_ended: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        biased;
+        () = requested => Ok(()),
+        () = pool_ended => Err(Failure::new("the pool of workers has ended, no job would run any more")),
     }
 }
 
@@ -150,5 +162,19 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // Somebody may have removed it already.
         let _ = std::fs::remove_file(Path::new(PID_FILE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pool_that_ends_by_itself_fails_the_server() {
+        assert!(until_ended(ready(()), pending()).await.is_ok());
+        let failure = until_ended(pending(), ready(())).await.unwrap_err();
+        assert!(failure.to_string().contains("pool"), "{failure}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tracing::warn;
 
-use super::source::Verdict;
+use super::source::{MAX_DELAY, Verdict};
 use crate::goridge::frame::{Flags, Frame, StreamBits};
 
 /// An answer, understood.
@@ -118,14 +118,16 @@ fn truth(value: Option<&Value>) -> bool {
     }
 }
 
-/// `delay_seconds`; negative and senseless values are no delay.
+/// `delay_seconds`; negative and senseless values are no delay, too large ones are [`MAX_DELAY`].
 fn delay(data: &Map<String, Value>) -> Duration {
     let seconds = match field(data, "delay_seconds") {
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,
     };
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+    let seconds = seconds.filter(|seconds| *seconds > 0.0).unwrap_or_default();
+    // What is left cannot be negative, so it can only be too large.
+    Duration::try_from_secs_f64(seconds).map_or(MAX_DELAY, |delay| delay.min(MAX_DELAY))
 }
 
 /// `{"name": ["v1", "v2"]}`; PHP writes an empty map as `[]`.
@@ -214,6 +216,30 @@ mod tests {
             };
             assert_eq!(delay, Duration::ZERO);
             assert_eq!(headers.get("h").cloned().unwrap_or_default(), expected);
+        }
+    }
+
+    #[test]
+    fn delays_are_at_most_ten_years() {
+        for (seconds, expected) in [
+            ("9223372036854775807", MAX_DELAY),
+            ("1e300", MAX_DELAY),
+            ("\"inf\"", MAX_DELAY),
+            ("\"nan\"", Duration::ZERO),
+            ("-1", Duration::ZERO),
+            ("1.5", Duration::from_millis(1500)),
+        ] {
+            for kind in [3, 4] {
+                let body =
+                    format!(r#"{{"type":{kind},"data":{{"requeue":true,"delay_seconds":{seconds}}}}}"#);
+                let found = match answer(&body) {
+                    Answer::Verdict(Verdict::Nack { delay, .. } | Verdict::Requeue { delay, .. }) => {
+                        Some(delay)
+                    }
+                    _ => None,
+                };
+                assert_eq!(found, Some(expected), "{body}");
+            }
         }
     }
 

@@ -57,11 +57,16 @@ pub(crate) struct Pool {
     live: LiveProcesses,
 }
 
-/// The slots at work.
-#[derive(Debug)]
-pub(crate) struct RunningPool {
+/// The slots at work, and what a new one is made from.
+pub(crate) struct RunningPool<S: Source> {
     slots: JoinSet<()>,
+    /// Slots that were ever started.
+    started: usize,
     phase: watch::Sender<Phase>,
+    source: Arc<S>,
+    launch: Arc<Launch>,
+    limits: PoolLimits,
+    live: LiveProcesses,
 }
 
 impl Pool {
@@ -88,38 +93,61 @@ impl Pool {
     }
 
     /// Begins to take jobs.
-    pub(crate) fn run<S: Source>(self, source: &Arc<S>) -> RunningPool {
-        let (phase, phases) = watch::channel(Phase::Running);
-        let mut slots = JoinSet::new();
+    pub(crate) fn run<S: Source>(self, source: &Arc<S>) -> RunningPool<S> {
+        let mut running = RunningPool {
+            slots: JoinSet::new(),
+            started: 0,
+            phase: watch::Sender::new(Phase::Running),
+            source: Arc::clone(source),
+            launch: self.launch,
+            limits: self.limits,
+            live: self.live,
+        };
         let mut workers = self.workers.into_iter();
-        for number in 0..self.limits.workers {
-            let slot = Slot {
-                source: Arc::clone(source),
-                launch: Arc::clone(&self.launch),
-                limits: self.limits.clone(),
-                max_jobs: spread(self.limits.max_jobs, number),
-                live: self.live.clone(),
-                phases: phases.clone(),
-                rerun: None,
-            };
-            slots.spawn(slot.run(workers.next()));
+        for _ in 0..running.limits.workers {
+            let slot = running.slot();
+            running.slots.spawn(slot.run(workers.next()));
         }
-        RunningPool { slots, phase }
+        running
     }
 }
 
-impl RunningPool {
+impl<S: Source> RunningPool<S> {
+    fn slot(&mut self) -> Slot<S> {
+        let number = self.started;
+        self.started += 1;
+        Slot {
+            source: Arc::clone(&self.source),
+            launch: Arc::clone(&self.launch),
+            limits: self.limits.clone(),
+            max_jobs: spread(self.limits.max_jobs, number),
+            live: self.live.clone(),
+            phases: self.phase.subscribe(),
+            rerun: None,
+        }
+    }
+
     /// Takes no more jobs, lets those that run finish within `grace`, then ends their workers and gives those jobs
     /// back; ends all workers.
     pub(crate) async fn stop(mut self, grace: Duration) {
-        // Slots that have ended by themselves do not listen, which is fine.
-        let _ = self.phase.send(Phase::Stopping { until: Instant::now() + grace });
+        self.phase.send_replace(Phase::Stopping { until: Instant::now() + grace });
         self.join().await;
     }
 
-    /// Waits until all slots have ended, which they do when the source is at its end.
+    /// Waits until all slots have ended, which they do when the source is at its end, and puts another one into the
+    /// place of each that breaks: as long as nobody waits here, that place stays empty. May be dropped and asked again.
     pub(crate) async fn join(&mut self) {
-        while self.slots.join_next().await.is_some() {}
+        while let Some(ended) = self.slots.join_next().await {
+            match ended {
+                Err(error) if error.is_panic() => {
+                    // Its worker and its job were dropped with it: the one is killed, the other goes back.
+                    error!(%error, "a slot of the pool broke, replaced");
+                    let slot = self.slot();
+                    self.slots.spawn(slot.run_after(RESPAWN_INTERVAL));
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -167,6 +195,13 @@ enum Run {
 }
 
 impl<S: Source> Slot<S> {
+    /// Waits before its first worker is started.
+    async fn run_after(mut self, pause: Duration) {
+        if self.pause(pause).await {
+            self.run(None).await;
+        }
+    }
+
     async fn run(mut self, mut first: Option<WorkerProcess>) {
         loop {
             let worker = match first.take() {
@@ -199,11 +234,18 @@ impl<S: Source> Slot<S> {
                     Err(error) => error!(%error, "worker not replaced, trying again"),
                 },
             }
-            tokio::select! {
-                biased;
-                () = stopping(&mut self.phases) => return None,
-                () = sleep(RESPAWN_INTERVAL) => {}
+            if !self.pause(RESPAWN_INTERVAL).await {
+                return None;
             }
+        }
+    }
+
+    /// Waits; `false` when the server stops first.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = stopping(&mut self.phases) => false,
+            () = sleep(pause) => true,
         }
     }
 

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// What becomes of a job.
+/// The longest that a job may be held back: ten years. Whoever asks for more has made a mistake, and times that far
+/// away cannot be told to every broker.
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// What becomes of a job. No delay is longer than [`MAX_DELAY`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Done.

@@ -9,6 +9,7 @@ fn a_command_line_that_cannot_be_understood_ends_with_2() {
     run(&["serve", "--no-such-option"]).failed(2, &["--no-such-option", "rr-jobs serve --help"]);
     run(&["push"]).failed(2, &["<PIPELINE>", "<JOB_NAME>"]);
     run(&["push", "p", "j", "--header", "novalue"]).failed(2, &["NAME=VALUE"]);
+    run(&["push", "p", "j", "--delay", "9223372036854775807"]).failed(2, &["--delay", "ten years"]);
     run(&["demo", "--jobs", "0"]).failed(2, &["--jobs"]);
     run(&["dance"]).failed(2, &["dance"]);
 }

@@ -117,6 +117,7 @@ impl Task for TestTask {
     }
 
     async fn settle(mut self, verdict: Verdict) -> Result<(), String> {
+        assert_ne!(self.body, "poison", "a fault in the program");
         let state = Arc::clone(&self.state);
         state.taken.fetch_sub(1, Ordering::SeqCst);
         state.settled.lock().unwrap().push((self.id.clone(), verdict.clone()));
@@ -168,7 +169,7 @@ impl Bench {
         Self::new("python3", "worker.py")
     }
 
-    async fn run(&self, source: &TestSource) -> RunningPool {
+    async fn run(&self, source: &TestSource) -> RunningPool<TestSource> {
         let pool = Pool::start(self.launch.clone(), self.limits.clone(), &self.live).await.unwrap();
         pool.run(&Arc::new(source.clone()))
     }
@@ -436,6 +437,23 @@ async fn a_worker_that_ignores_the_stop_is_killed_at_its_deadline() {
     source.push("i", "ignore-stop");
     source.wait_for_acks(1).await;
     tokio::time::timeout(PATIENCE, pool.stop(PATIENCE)).await.unwrap();
+    assert_eq!(bench.live(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_slot_that_breaks_is_replaced() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let mut pool = bench.run(&source).await;
+    source.push("p", "poison");
+    source.push("after", "fine");
+    tokio::select! {
+        () = pool.join() => panic!("the pool has ended"),
+        () = source.wait_for_acks(1) => {}
+    }
+    assert_eq!(bench.live().len(), 1);
+    pool.stop(PATIENCE).await;
+    assert_eq!(source.verdicts("after"), [Verdict::Ack]);
     assert_eq!(bench.live(), Vec::<i32>::new());
 }
 
