@@ -105,7 +105,9 @@ impl Serve {
 
         let outcome = until_ended(shutdown.requested(), running.join()).await;
         info!(?grace, "no more jobs are taken, running ones may finish");
-        tokio::join!(driver.shutdown(grace + SETTLE_MARGIN), running.stop(grace));
+        // First the slots, so that none takes the end of the driver's queue for an end without hurry.
+        let stopped = running.stop(grace);
+        tokio::join!(driver.shutdown(grace + SETTLE_MARGIN), stopped);
         if let Some(broker) = broker {
             broker.shutdown().await;
         }

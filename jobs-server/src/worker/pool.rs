@@ -25,6 +25,12 @@ const MAX_RERUNS: u32 = 10;
 /// A worker that has nothing to do gets at least this long to end when the server stops, however late it is.
 const MIN_STOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// And at most this long, however much is left of the grace period, which is for running jobs.
+const MAX_STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a job waits for the next worker of its slot before it goes back to the broker.
+const RERUN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The numbers of a pool, validated.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolLimits {
@@ -128,10 +134,10 @@ impl<S: Source> RunningPool<S> {
     }
 
     /// Takes no more jobs, lets those that run finish within `grace`, then ends their workers and gives those jobs
-    /// back; ends all workers.
-    pub(crate) async fn stop(mut self, grace: Duration) {
+    /// back; ends all workers. The slots know at once, the future only waits for them.
+    pub(crate) fn stop(mut self, grace: Duration) -> impl Future<Output = ()> {
         self.phase.send_replace(Phase::Stopping { until: Instant::now() + grace });
-        self.join().await;
+        async move { self.join().await }
     }
 
     /// Waits until all slots have ended, which they do when the source is at its end, and puts another one into the
@@ -211,29 +217,45 @@ impl<S: Source> Slot<S> {
             let Some(mut worker) = worker else { break };
             match self.employ(&mut worker).await {
                 Departure::NoMoreJobs => {
-                    worker.stop(self.stop_patience()).await;
+                    self.dismiss(worker).await;
                     break;
                 }
-                Departure::Worn => worker.stop(self.limits.destroy_timeout).await,
+                Departure::Worn => self.dismiss(worker).await,
                 Departure::Lost => worker.kill().await,
             }
         }
-        if let Some((task, _)) = self.rerun.take() {
-            settle(task, Verdict::Return { reason: "the server stops".to_owned() }).await;
+        self.give_back("the server stops").await;
+    }
+
+    /// Asks a worker to end and waits until it has, or has had its time. A job that is kept for the next one does not
+    /// wait for long.
+    async fn dismiss(&mut self, worker: WorkerProcess) {
+        let stopped = worker.stop(patience_over(self.limits.destroy_timeout, self.phases.clone()));
+        tokio::pin!(stopped);
+        if self.rerun.is_some() {
+            tokio::select! {
+                biased;
+                () = &mut stopped => return,
+                () = sleep(RERUN_PATIENCE) => {}
+            }
+            self.give_back("the worker that did not run the job does not end").await;
         }
+        stopped.await;
     }
 
     /// A new worker, however long it takes; `None` when the server stops first.
     async fn replacement(&mut self) -> Option<WorkerProcess> {
         loop {
-            tokio::select! {
+            let spawned = tokio::select! {
                 biased;
                 () = stopping(&mut self.phases) => return None,
-                spawned = WorkerProcess::spawn(&self.launch, &self.live) => match spawned {
-                    Ok(worker) => return Some(worker),
-                    Err(error) => error!(%error, "worker not replaced, trying again"),
-                },
+                spawned = WorkerProcess::spawn(&self.launch, &self.live) => spawned,
+            };
+            match spawned {
+                Ok(worker) => return Some(worker),
+                Err(error) => error!(%error, "worker not replaced, trying again"),
             }
+            self.give_back("there is no worker to run the job").await;
             if !self.pause(RESPAWN_INTERVAL).await {
                 return None;
             }
@@ -362,14 +384,12 @@ impl<S: Source> Slot<S> {
         }
     }
 
-    /// The time that a worker gets to end when the server stops: what is left of the grace period, at most
-    /// `destroy_timeout`.
-    fn stop_patience(&self) -> Duration {
-        let left = match *self.phases.borrow() {
-            Phase::Running => self.limits.destroy_timeout,
-            Phase::Stopping { until } => until.saturating_duration_since(Instant::now()),
-        };
-        left.max(MIN_STOP_PATIENCE).min(self.limits.destroy_timeout)
+    /// Returns the job that is kept for the next worker, if there is one, to the broker.
+    async fn give_back(&mut self, reason: &str) {
+        if let Some((task, _)) = self.rerun.take() {
+            warn!(job = task.id(), reason, "the job goes back to the broker");
+            settle(task, Verdict::Return { reason: reason.to_owned() }).await;
+        }
     }
 }
 
@@ -379,12 +399,31 @@ async fn stopping(phases: &mut watch::Receiver<Phase>) {
     let _ = phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await;
 }
 
+/// Resolves when the server stops, with the end of the time for running jobs.
+async fn stopping_until(phases: &mut watch::Receiver<Phase>) -> Instant {
+    let phase = phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await.map(|phase| *phase);
+    match phase {
+        Ok(Phase::Stopping { until }) => until,
+        // As above.
+        Ok(Phase::Running) | Err(_) => Instant::now(),
+    }
+}
+
 /// Resolves when the server stops and the time for running jobs is over.
 async fn grace_over(phases: &mut watch::Receiver<Phase>) {
-    let until =
-        phases.wait_for(|phase| matches!(phase, Phase::Stopping { .. })).await.ok().map(|phase| *phase);
-    if let Some(Phase::Stopping { until }) = until {
-        sleep_until(until).await;
+    sleep_until(stopping_until(phases).await).await;
+}
+
+/// Resolves when a worker that was asked to end has had its time: `destroy_timeout`, or what is left of it when the
+/// server stops, now or meanwhile.
+async fn patience_over(destroy_timeout: Duration, mut phases: watch::Receiver<Phase>) {
+    let hurried = async {
+        let left = stopping_until(&mut phases).await.saturating_duration_since(Instant::now());
+        sleep(left.clamp(MIN_STOP_PATIENCE, MAX_STOP_PATIENCE)).await;
+    };
+    tokio::select! {
+        () = sleep(destroy_timeout) => {}
+        () = hurried => {}
     }
 }
 

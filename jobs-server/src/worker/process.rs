@@ -226,17 +226,20 @@ impl WorkerProcess {
         LastWords { status, line }
     }
 
-    /// Asks the worker to end and kills it when it has not within `patience`.
-    pub(crate) async fn stop(mut self, patience: Duration) {
+    /// Asks the worker to end and kills it when it has not before `too_late` resolves.
+    pub(crate) async fn stop(mut self, too_late: impl Future<Output = ()>) {
         let pid = self.pid;
         let asked = async {
             self.pipe.send(&Frame::control(&br#"{"stop":true}"#[..])).await?;
             Ok::<_, PipeError>(self.child.wait().await?)
         };
-        match timeout(patience, asked).await {
-            Ok(Ok(status)) => debug!(pid, %status, "worker stopped"),
-            Ok(Err(error)) => debug!(pid, %error, "worker could not be asked to stop"),
-            Err(_) => warn!(pid, ?patience, "worker did not stop in time; killed"),
+        tokio::select! {
+            biased;
+            asked = asked => match asked {
+                Ok(status) => debug!(pid, %status, "worker stopped"),
+                Err(error) => debug!(pid, %error, "worker could not be asked to stop"),
+            },
+            () = too_late => warn!(pid, "worker did not stop in time; killed"),
         }
         self.kill().await;
     }

@@ -92,6 +92,18 @@ fn a_job_that_outlasts_the_grace_period_does_not_hold_the_server() {
 }
 
 #[test]
+fn an_idle_worker_that_ignores_the_stop_does_not_hold_the_server() {
+    let site = Site::new("python3", "worker.py", 1);
+    let serving = site.serve(&["-o", "endure.grace_period=200ms"]);
+    site.push(&["ignore-stop"]).succeeded();
+    site.wait_for_jobs(1);
+    let started = std::time::Instant::now();
+    serving.signal(Signal::SIGTERM);
+    serving.wait().succeeded();
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_second_signal_forces_the_exit_and_leaves_no_worker() {
     let site = Site::new("python3", "worker.py", 1);
     let serving = site.serve(&[]);

@@ -45,6 +45,12 @@ impl TestSource {
         });
     }
 
+    /// No more jobs.
+    fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+    }
+
     fn verdicts(&self, id: &str) -> Vec<Verdict> {
         let settled = self.0.settled.lock().unwrap();
         settled.iter().filter(|(settled, _)| settled == id).map(|(_, verdict)| verdict.clone()).collect()
@@ -440,6 +446,63 @@ async fn a_worker_that_ignores_the_stop_is_killed_at_its_deadline() {
     assert_eq!(bench.live(), Vec::<i32>::new());
 }
 
+/// How long the end of the pool may take where it must be much quicker than [`PATIENCE`].
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_stop_hurries_a_slot_that_was_told_of_the_end_of_its_source_before() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    source.push("i", "ignore-stop");
+    source.wait_for_acks(1).await;
+    source.close();
+    tokio::task::yield_now().await;
+    tokio::time::timeout(SOON, pool.stop(Duration::from_millis(100))).await.unwrap();
+    assert_eq!(bench.live(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn an_idle_worker_that_ignores_the_stop_does_not_use_up_the_grace_period() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    source.push("i", "ignore-stop");
+    source.wait_for_acks(1).await;
+    tokio::time::timeout(SOON, pool.stop(PATIENCE * 10)).await.unwrap();
+    assert_eq!(bench.live(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_worn_worker_that_ignores_the_stop_holds_neither_its_job_nor_the_server() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    source.push("r", "replace-slowly");
+    let returned = source.wait("the return of the job", |settled| !settled.is_empty());
+    tokio::time::timeout(SOON, returned).await.unwrap();
+    assert!(matches!(&source.verdicts("r")[..], [Verdict::Return { .. }]), "{:?}", source.verdicts("r"));
+    tokio::time::timeout(SOON, pool.stop(Duration::from_millis(100))).await.unwrap();
+    assert_eq!(bench.live(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_job_does_not_wait_for_a_worker_that_cannot_be_started() {
+    let mut bench = Bench::python();
+    let script = bench.folder.path().join("worker.py");
+    std::fs::copy(fixture("worker.py"), &script).unwrap();
+    bench.launch.arguments = vec![script.display().to_string()];
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    std::fs::remove_file(&script).unwrap();
+    source.push("r", "replace");
+    source.wait("the return of the job", |settled| !settled.is_empty()).await;
+    assert!(matches!(&source.verdicts("r")[..], [Verdict::Return { .. }]), "{:?}", source.verdicts("r"));
+    std::fs::copy(fixture("worker.py"), &script).unwrap();
+    source.wait_for_acks(1).await;
+    pool.stop(PATIENCE).await;
+}
+
 #[tokio::test]
 async fn a_slot_that_breaks_is_replaced() {
     let bench = Bench::python();
@@ -464,8 +527,7 @@ async fn the_pool_ends_with_its_source() {
     let mut pool = bench.run(&source).await;
     source.push("last", "fine");
     source.wait_for_acks(1).await;
-    source.0.closed.store(true, Ordering::SeqCst);
-    source.0.changed.notify_waiters();
+    source.close();
     tokio::time::timeout(PATIENCE, pool.join()).await.unwrap();
 }
 
