@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{Broker, connect};
 use crate::config::{JobsConfig, PipelineConfig};
+use crate::delay::bounded;
 use crate::error::{DriverError, PushError};
 use crate::event::Event;
 use crate::fault::Fault;
@@ -336,7 +337,7 @@ impl Driver {
     /// closes the connection, which gives the rest back.
     pub async fn shutdown(&self, grace: Duration) {
         let core = self.core();
-        let deadline = Instant::now() + grace;
+        let deadline = Instant::now() + bounded(grace);
         core.queue.close();
         let pipelines = core.all_pipelines();
         for pipeline in &pipelines {

@@ -159,9 +159,16 @@ pub enum SettleError {
         /// What the link ended with.
         reason: String,
     },
-    /// The changed job could not be published; the original went back to the queue as it was.
-    #[error("requeue failed, the job went back to the queue unchanged: {source}")]
+    /// The changed job could not be published; the original goes back to the queue as it was, after a pause.
+    #[error("requeue failed, the job goes back to the queue unchanged: {source}")]
     Requeue {
+        /// Why the publication failed.
+        #[source]
+        source: Box<PushError>,
+    },
+    /// The changed job could not be published, and there is no original any more: the job was settled before it ran.
+    #[error("requeue failed, and the job is lost, for it was settled before it ran (auto_ack): {source}")]
+    Lost {
         /// Why the publication failed.
         #[source]
         source: Box<PushError>,

@@ -36,7 +36,8 @@ pub struct Job {
     pub headers: Headers,
     /// Smaller numbers run first; `None` (and 0, when pushing) means the pipeline's.
     pub priority: Option<i64>,
-    /// How long the broker holds the job back before it can be taken. Brokers with delay queues may round it up.
+    /// How long the broker holds the job back before it can be taken. Brokers with delay queues may round it up; more than
+    /// ten years count as ten years.
     pub delay: Duration,
     /// The pipeline that the job goes through.
     pub pipeline: String,

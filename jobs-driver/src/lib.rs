@@ -77,6 +77,7 @@
 mod broker;
 pub mod config;
 
+mod delay;
 mod driver;
 mod error;
 mod event;

@@ -69,6 +69,9 @@ suite! {
     unknown_pipelines_are_named
     a_cut_connection_is_mended_and_nothing_is_lost
     a_refused_connection_and_wrong_credentials_say_what_to_do
+    a_delay_beyond_all_clocks_is_a_long_one
+    a_job_whose_requeue_fails_comes_back_after_a_pause
+    no_copy_of_a_lost_job_is_published
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

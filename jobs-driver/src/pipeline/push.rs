@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Pipeline;
 use super::declare::{Route, exists, prepare};
 use crate::broker::{Broker, ManagementError};
+use crate::delay::{bounded, due};
 use crate::error::PushError;
 use crate::fault::{Fault, is_missing, link_fault};
 use crate::job::Job;
@@ -63,6 +64,7 @@ pub(crate) async fn push(
         return Err(invalid("the job has no id"));
     }
     job.pipeline = name();
+    job.delay = bounded(job.delay);
     let own_key =
         job.headers.remove(ROUTING_KEY_HEADER).and_then(|values| values.into_iter().find(|v| !v.is_empty()));
     let publication = Publication {
@@ -72,14 +74,7 @@ pub(crate) async fn push(
         attempts,
     };
     let message = wire::message(&job, &publication).map_err(|reason| invalid(&reason))?;
-    let parcel = Parcel {
-        pipeline,
-        destination,
-        own_key,
-        message,
-        delay: job.delay,
-        due: SystemTime::now() + job.delay,
-    };
+    let parcel = Parcel { pipeline, destination, own_key, message, delay: job.delay, due: due(job.delay) };
     let mut last = "the broker is not connected".to_owned();
     let sent = tokio::time::timeout(core.timeout, async {
         let mut pauses = Pauses::new(RETRY.0, RETRY.1);

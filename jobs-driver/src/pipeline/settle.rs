@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use amqp_transport::{Delivery, Outcome};
 
-use super::Pipeline;
 use super::declare::Prepared;
 use super::push::requeue;
+use super::{Desired, Pipeline};
 use crate::broker::Broker;
 use crate::config::DRIVER;
+use crate::delay::due;
 use crate::error::SettleError;
 use crate::event::Event;
 use crate::job::{Headers, Job};
-use crate::shared::Core;
+use crate::shared::{Core, reached};
 use crate::wire::Received;
+
+/// How long a job whose requeue failed is kept from its queue: its delay, but at least the first and at most the second.
+/// Without a pause it would come and fail again as fast as the broker can hand it out.
+const HELD_BACK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// A job in the driver's priority queue. Dropped, it goes back to the broker.
 #[derive(Debug)]
@@ -185,12 +190,18 @@ impl ActiveJob {
     /// job twice, never not at all. A delay of zero means at once, whatever delay the job had.
     ///
     /// # Errors
-    /// The copy could not be published: the original goes back unchanged. Or the link is gone: the job will run again.
+    /// The copy could not be published: the original goes back unchanged, after a pause of `delay` (but at least 1 s and at
+    /// most 30 s; at once when the pipeline stops). Or the link is gone: the job will run again, and no copy was published.
+    /// Or the copy of a job that was settled before it ran could not be published: it is lost.
     pub async fn requeue(mut self, headers: Headers, delay: Duration) -> Result<(), SettleError> {
+        if self.delivery.as_ref().is_some_and(Delivery::is_revoked) {
+            self.delivery = None;
+            return Err(self.gone("its delivery was taken back".to_owned()));
+        }
         if headers.is_empty()
             && !delay.is_zero()
             && self.delivery.is_some()
-            && let Some(modified) = self.broker.profile().return_later(SystemTime::now() + delay)
+            && let Some(modified) = self.broker.profile().return_later(due(delay))
         {
             return self.settle(Outcome::Modified(modified));
         }
@@ -200,21 +211,40 @@ impl ActiveJob {
         match requeue(&self.core, &self.pipeline, copy, self.attempt).await {
             Ok(()) => self.settle(Outcome::Accepted),
             Err(source) => {
-                // The broker hands the original out again either way.
-                if let Err(error) = self.settle(Outcome::Released) {
-                    tracing::debug!(%error, "the original went back with its link");
+                let source = Box::new(source);
+                if self.delivery.is_none() {
+                    return Err(SettleError::Lost { source });
                 }
-                Err(SettleError::Requeue { source: Box::new(source) })
+                tokio::spawn(self.go_back_after(delay.clamp(HELD_BACK.0, HELD_BACK.1)));
+                Err(SettleError::Requeue { source })
             }
+        }
+    }
+
+    /// Hands the job back after a pause, or as soon as its pipeline takes no more jobs. Until then it counts as running,
+    /// and against `prefetch`.
+    async fn go_back_after(mut self, pause: Duration) {
+        let mut desired = self.pipeline.desired.subscribe();
+        let mut closing = self.core.closing.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = reached(&mut desired, |desired| *desired != Desired::Running) => {}
+            () = reached(&mut closing, |closing| *closing) => {}
+        }
+        if let Err(error) = self.settle(Outcome::Released) {
+            tracing::debug!(%error, "the original went back with its link");
         }
     }
 
     fn settle(&mut self, outcome: Outcome) -> Result<(), SettleError> {
         let Some(delivery) = self.delivery.take() else { return Ok(()) };
-        delivery.settle(outcome).map_err(|error| {
-            self.core.tell(Event::JobLost { pipeline: self.pipeline.name.clone(), id: self.job.id.clone() });
-            SettleError::Gone { reason: error.to_string() }
-        })
+        delivery.settle(outcome).map_err(|error| self.gone(error.to_string()))
+    }
+
+    /// Tells that the job's link is gone.
+    fn gone(&self, reason: String) -> SettleError {
+        self.core.tell(Event::JobLost { pipeline: self.pipeline.name.clone(), id: self.job.id.clone() });
+        SettleError::Gone { reason }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use amqp_codec::messaging::{ApplicationProperties, Body, Message};
 use amqp_codec::types::Value;
 use bytes::Bytes;
-use jobs_driver::config::{Declare, Format, PipelineConfig};
+use jobs_driver::config::{Declare, DelayStrategy, Format, PipelineConfig};
 use jobs_driver::{Driver, DriverError, Event, Headers, Job, NackOptions, PushError, SettleError, Verdict};
 
 use support::{Broker, DEADLINE, Forwarder, Kind, next, unique, until, within};
@@ -544,4 +544,80 @@ pub(crate) async fn a_refused_connection_and_wrong_credentials_say_what_to_do(br
         );
         assert!(!error.is_retryable());
     }
+}
+
+pub(crate) async fn a_delay_beyond_all_clocks_is_a_long_one(broker: &Broker) {
+    let (_, driver) = one_pipeline(broker).await;
+    let endless = [Duration::MAX, Duration::from_secs(i64::MAX.unsigned_abs())];
+    if broker.kind != Kind::RabbitMq3 {
+        driver.push(job().with_delay(endless[0])).await.unwrap();
+    }
+    for delay in endless {
+        driver.push(job()).await.unwrap();
+        let active = next(&driver).await;
+        let options = NackOptions { requeue: true, delay, reason: "later".into() };
+        match active.nack_with(options).await {
+            Ok(()) => {}
+            // No such delay queue.
+            Err(SettleError::Requeue { .. }) if broker.kind == Kind::RabbitMq3 => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    within("shutdown", driver.shutdown(Duration::MAX)).await;
+}
+
+/// A pipeline that refuses every delay.
+fn without_delays(queue: &str) -> PipelineConfig {
+    let mut config = PipelineConfig::new(queue);
+    config.delay.strategy = DelayStrategy::None;
+    config
+}
+
+pub(crate) async fn a_job_whose_requeue_fails_comes_back_after_a_pause(broker: &Broker) {
+    let queue = broker.queue().await;
+    let driver = broker.driver([("p", without_delays(&queue))]).await;
+    driver.push(job()).await.unwrap();
+    let start = Instant::now();
+    let error = next(&driver).await.requeue(headers("n", "1"), DELAY).await.unwrap_err();
+    assert!(matches!(error, SettleError::Requeue { .. }), "{error:?}");
+    // The slot is free, the job is not.
+    assert_eq!(driver.state().await[0].reserved, 1);
+    let again = next(&driver).await;
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(again.job().header("n"), None);
+    // A long pause ends with the pipeline.
+    let error = again.requeue(headers("n", "1"), Duration::from_secs(3600)).await.unwrap_err();
+    assert!(matches!(error, SettleError::Requeue { .. }), "{error:?}");
+    let start = Instant::now();
+    within("stop", driver.stop("p")).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    driver.run("p").await.unwrap();
+    next(&driver).await.ack().await.unwrap();
+    // A job that was settled before it ran does not come back, and nobody says that it does.
+    driver.push(job().with_auto_ack(true)).await.unwrap();
+    let error = next(&driver).await.requeue(headers("n", "1"), DELAY).await.unwrap_err();
+    assert!(matches!(error, SettleError::Lost { .. }), "{error:?}");
+    end(driver).await;
+    broker.assert_empty(&queue).await;
+}
+
+pub(crate) async fn no_copy_of_a_lost_job_is_published(broker: &Broker) {
+    let queue = broker.queue().await;
+    let forwarder = Forwarder::to(broker.authority()).await;
+    let behind = Broker {
+        url: broker.url.replace(broker.authority(), &format!("127.0.0.1:{}", forwarder.port)),
+        ..broker.clone()
+    };
+    let driver = behind.driver([("p", PipelineConfig::new(&queue))]).await;
+    driver.push(job()).await.unwrap();
+    let lost = next(&driver).await;
+    forwarder.cut();
+    until("the loss is noticed", async || !driver.is_connected()).await;
+    forwarder.mend();
+    let again = next(&driver).await;
+    let error = lost.requeue(headers("n", "1"), Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, SettleError::Gone { .. }), "{error:?}");
+    again.ack().await.unwrap();
+    end(driver).await;
+    broker.assert_empty(&queue).await;
 }
