@@ -19,6 +19,13 @@ use crate::goridge::pipe::PipeError;
 /// Pause between two attempts to replace a worker after the first one failed.
 const RESPAWN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The pause before a worker is replaced after the second loss in a row; it doubles with each further one up to
+/// [`MAX_LOSS_PAUSE`]. The first loss costs no pause: that a worker dies now and then is normal.
+const LOSS_PAUSE: Duration = Duration::from_millis(100);
+
+/// Long enough that a job that kills each worker costs next to nothing, short enough for whoever repairs it.
+const MAX_LOSS_PAUSE: Duration = Duration::from_secs(5);
+
 /// How many workers in a row may leave without having run the same job, before it goes back to the broker.
 const MAX_RERUNS: u32 = 10;
 
@@ -130,6 +137,7 @@ impl<S: Source> RunningPool<S> {
             live: self.live.clone(),
             phases: self.phase.subscribe(),
             rerun: None,
+            losses: 0,
         }
     }
 
@@ -163,6 +171,14 @@ fn spread(max_jobs: u64, slot: usize) -> u64 {
     max_jobs.saturating_add(max_jobs.saturating_mul(percent) / 100)
 }
 
+/// How long a slot waits for its next worker after so many losses in a row.
+fn pause_after(losses: u32) -> Duration {
+    match losses {
+        0 | 1 => Duration::ZERO,
+        more => LOSS_PAUSE.saturating_mul(2_u32.saturating_pow(more - 2)).min(MAX_LOSS_PAUSE),
+    }
+}
+
 /// One place for a worker.
 struct Slot<S: Source> {
     source: Arc<S>,
@@ -173,6 +189,8 @@ struct Slot<S: Source> {
     phases: watch::Receiver<Phase>,
     /// A job whose worker left without having run it, and how often that happened to it.
     rerun: Option<(S::Task, u32)>,
+    /// Workers that were lost or asked to be replaced since the last good answer.
+    losses: u32,
 }
 
 /// Why a worker left its slot.
@@ -212,7 +230,7 @@ impl<S: Source> Slot<S> {
         loop {
             let worker = match first.take() {
                 Some(worker) => Some(worker),
-                None => self.replacement().await,
+                None => self.next_worker().await,
             };
             let Some(mut worker) = worker else { break };
             match self.employ(&mut worker).await {
@@ -221,7 +239,10 @@ impl<S: Source> Slot<S> {
                     break;
                 }
                 Departure::Worn => self.dismiss(worker).await,
-                Departure::Lost => worker.kill().await,
+                Departure::Lost => {
+                    self.losses = self.losses.saturating_add(1);
+                    worker.kill().await;
+                }
             }
         }
         self.give_back("the server stops").await;
@@ -241,6 +262,26 @@ impl<S: Source> Slot<S> {
             self.give_back("the worker that did not run the job does not end").await;
         }
         stopped.await;
+    }
+
+    /// A worker in place of the one that has left, after the pause that its end has earned; `None` when the server
+    /// stops first.
+    async fn next_worker(&mut self) -> Option<WorkerProcess> {
+        let pause = pause_after(self.losses);
+        if pause > RERUN_PATIENCE {
+            self.give_back("too many workers in a row were lost").await;
+        }
+        if !pause.is_zero() {
+            warn!(
+                ?pause,
+                losses = self.losses,
+                "workers are lost one after the other, the next one has to wait"
+            );
+            if !self.pause(pause).await {
+                return None;
+            }
+        }
+        self.replacement().await
     }
 
     /// A new worker, however long it takes; `None` when the server stops first.
@@ -295,10 +336,12 @@ impl<S: Source> Slot<S> {
             };
             match self.execute(worker, &task.context(), &task.body()).await {
                 Run::Answer(Answer::Verdict(verdict)) => {
+                    self.losses = 0;
                     report(&task, &verdict);
                     settle(task, verdict).await;
                 }
                 Run::Answer(Answer::Replace) => {
+                    self.losses = self.losses.saturating_add(1);
                     self.put_back(task, reruns + 1).await;
                     return Departure::Worn;
                 }

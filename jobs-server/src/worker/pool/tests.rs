@@ -446,6 +446,43 @@ async fn a_worker_that_ignores_the_stop_is_killed_at_its_deadline() {
     assert_eq!(bench.live(), Vec::<i32>::new());
 }
 
+#[test]
+fn the_pause_grows_with_the_losses_up_to_a_limit() {
+    let pauses: Vec<_> = (0..=8).map(|losses| pause_after(losses).as_millis()).collect();
+    assert_eq!(pauses, [0, 0, 100, 200, 400, 800, 1600, 3200, 5000]);
+    assert_eq!(pause_after(u32::MAX), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_job_that_kills_each_worker_does_so_more_and_more_slowly() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    let started = Instant::now();
+    source.push("c", "crash-always");
+    source.wait("losses", |settled| settled.len() >= 6).await;
+    assert!(started.elapsed() >= Duration::from_millis(100 + 200 + 400 + 800), "{:?}", started.elapsed());
+    // The slot pauses; the end of the server is not held up by that.
+    tokio::time::timeout(SOON, pool.stop(PATIENCE)).await.unwrap();
+    assert_eq!(bench.live(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_good_answer_ends_the_pauses() {
+    let bench = Bench::python();
+    let source = TestSource::default();
+    let pool = bench.run(&source).await;
+    let started = Instant::now();
+    // Twelve losses in a row would cost more than thirty seconds.
+    for number in 0..12 {
+        source.push(&format!("c{number}"), "crash");
+        source.push(&format!("f{number}"), "fine");
+        source.wait_for_acks(2 * (number + 1)).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    pool.stop(PATIENCE).await;
+}
+
 /// How long the end of the pool may take where it must be much quicker than [`PATIENCE`].
 const SOON: Duration = Duration::from_secs(20);
 
