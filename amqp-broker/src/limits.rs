@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Octets charged to every message beside its encoded length: the queue's own record of it.
 pub(crate) const MESSAGE_OVERHEAD: u64 = 256;
 
+/// Queues that a message may pass by expiring in one after the other, with no consumer in between; it bounds the list
+/// that each message has of them.
+pub(crate) const MAX_EXPIRIES: usize = 64;
+
 /// Messages that a consumer takes under one lock of its queue; more would keep its competitors waiting.
 pub(crate) const TAKE_BATCH: u32 = 256;
 
@@ -73,10 +77,12 @@ pub struct QueueOptions {
     /// Failed deliveries after which a message is dead-lettered: it goes when its delivery count exceeds this number, so
     /// 0 allows one attempt. Default `None`, no limit.
     pub delivery_limit: Option<u32>,
-    /// Where messages go that were rejected, failed too often or expired. Default [`DeadLetter::Default`].
+    /// Where messages go that were rejected, failed too often or expired. Default [`DeadLetter::Default`]. A message
+    /// that expired is dropped, and counted, if it would come back to a queue in which it expired before without a
+    /// consumer having rejected it since: it would go round for ever.
     pub dead_letter: DeadLetter,
     /// Time-to-live of each message that names none or a longer one, counted from when it becomes available; whole
-    /// milliseconds. Default `None`.
+    /// milliseconds, and with 0 each message expires at once. Default `None`.
     pub message_ttl: Option<Duration>,
     /// What becomes of expired messages. Default [`Expired::DeadLetter`].
     pub expired: Expired,

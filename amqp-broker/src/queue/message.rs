@@ -6,11 +6,11 @@
 use amqp_codec::messaging::{Annotations, Header, MessageSections};
 use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_codec::types::{Fields, Symbol, Value};
-use amqp_codec::{DecodeError, Encode};
+use amqp_codec::{ByteString, DecodeError, Encode};
 use bytes::{Bytes, BytesMut};
 
 use crate::clock::Moment;
-use crate::limits::MESSAGE_OVERHEAD;
+use crate::limits::{MAX_EXPIRIES, MESSAGE_OVERHEAD};
 
 /// Message annotation: the moment before which the message is not delivered, a timestamp or integer in milliseconds
 /// since the epoch.
@@ -37,6 +37,8 @@ pub(crate) struct Message {
     expires_at: Option<Moment>,
     /// The message annotations, if they are no longer those in `encoded`.
     annotations: Option<Box<Annotations>>,
+    /// The queues in which it expired since a consumer last had its say.
+    expired_in: Vec<ByteString>,
     size: u64,
 }
 
@@ -79,6 +81,7 @@ impl Message {
             not_before,
             expires_at: absolute_expiry,
             annotations: None,
+            expired_in: Vec::new(),
             size,
         };
         if let Some(ttl) = header.ttl {
@@ -129,6 +132,22 @@ impl Message {
         self.not_before = None;
         self.expires_at = None;
         self.verbatim = false;
+    }
+
+    /// Notes that its time ran out in a queue.
+    pub(crate) fn expired_in(&mut self, queue: ByteString) {
+        self.expired_in.push(queue);
+    }
+
+    /// Forgets where it expired: a consumer gave it a new way.
+    pub(crate) fn forget_expiries(&mut self) {
+        self.expired_in = Vec::new();
+    }
+
+    /// Whether expiry alone would send it round for ever: it expired in that queue before and no consumer did anything
+    /// since, or it came through more queues in that way than anybody means to set up.
+    pub(crate) fn goes_round(&self, next: &ByteString) -> bool {
+        self.expired_in.len() > MAX_EXPIRIES || self.expired_in.contains(next)
     }
 
     /// Octets charged for it.

@@ -112,7 +112,7 @@ pub struct QueueStats {
     /// Messages that went to the dead-letter queue, since the queue was created.
     pub dead_lettered: u64,
     /// Messages that were dropped, since the queue was created: dead or expired ones of a queue that has nowhere to send
-    /// them.
+    /// them, and those that would go round for ever.
     pub dropped: u64,
 }
 
@@ -381,16 +381,21 @@ impl Queue {
         }
     }
 
-    /// A message leaves the queue as a dead letter, or for good if there is nowhere to send it.
+    /// A message leaves the queue as a dead letter, or for good if there is nowhere to send it or it would go round for
+    /// ever.
     fn bury(&mut self, mut message: Message, reason: Reason, dead: &mut Vec<Dead>) {
         self.totals.bytes -= message.size();
+        match reason {
+            Reason::Expired => message.expired_in(self.name.clone()),
+            _ => message.forget_expiries(),
+        }
         match dead_letter::target(&self.name, &self.options.dead_letter) {
-            Some(target) => {
+            Some(target) if !message.goes_round(&target) => {
                 dead_letter::annotate(&mut message, &self.name, &reason);
                 self.totals.dead_lettered += 1;
                 dead.push(Dead { target, message });
             }
-            None => self.totals.dropped += 1,
+            _ => self.totals.dropped += 1,
         }
     }
 

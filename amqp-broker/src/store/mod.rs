@@ -8,7 +8,10 @@ mod alarm;
 mod memory;
 mod shared;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -168,6 +171,17 @@ impl Store {
 
     /// Acts on a queue, and then does what follows from it elsewhere.
     fn with<R>(&self, queue: &SharedQueue, act: impl FnOnce(&mut State, Moment, &mut Vec<Dead>) -> R) -> R {
+        let (result, dead) = self.act(queue, act);
+        self.bury(dead);
+        result
+    }
+
+    /// Acts on a queue, calls its consumers and sets the alarm; its dead letters are the caller's to carry.
+    fn act<R>(
+        &self,
+        queue: &SharedQueue,
+        act: impl FnOnce(&mut State, Moment, &mut Vec<Dead>) -> R,
+    ) -> (R, Vec<Dead>) {
         let now = self.now();
         let mut dead = Vec::new();
         let (result, Aftermath { wake, deadline }) = {
@@ -181,18 +195,24 @@ impl Store {
         if let Some(deadline) = deadline {
             self.alarm.set(deadline);
         }
-        self.bury(dead);
-        result
+        (result, dead)
     }
 
     /// Carries dead letters to their queues. They are created whether or not links may do so: a dead letter must not be
     /// lost because nobody has asked for it yet.
+    ///
+    /// Where they arrive they may be dead again, so this is a list of work and no recursion. It ends: a message that
+    /// only expires comes to each queue once.
     fn bury(&self, dead: Vec<Dead>) {
-        for Dead { target, message } in dead {
+        let mut work = VecDeque::from(dead);
+        while let Some(Dead { target, message }) = work.pop_front() {
             let buried = self.create(&target).and_then(|queue| {
-                // A queue that is deleted at this very moment takes its dead letters with it.
-                self.publish(&queue, &mut vec![message])
-                    .map_or(Ok(()), |mut results| results.pop().unwrap_or(Ok(())))
+                let (taken, dead) = self.act(&queue, |state, now, dead| {
+                    state.check()?;
+                    state.queue.publish(message, now, dead)
+                });
+                work.extend(dead);
+                taken
             });
             if let Err(error) = buried {
                 tracing::warn!(queue = %target, ?error, "dead letter dropped");
