@@ -34,7 +34,8 @@ pub(crate) const MANAGEMENT_CREDIT: u32 = 8;
 #[non_exhaustive]
 pub struct Limits {
     /// Queues that may exist at once. One more is refused with `amqp:resource-limit-exceeded`. Default 10,000: each
-    /// costs a few hundred octets when empty, and names come from peers.
+    /// costs a few hundred octets when empty, and names come from peers. Dead letters are not lost over it: the queues
+    /// that they need may be as many again.
     pub max_queues: usize,
     /// Largest message that is taken, in octets of its encoded form. Default 16 MiB, RabbitMQ's.
     pub max_message_size: u64,

@@ -112,7 +112,8 @@ pub struct QueueStats {
     /// Messages that went to the dead-letter queue, since the queue was created.
     pub dead_lettered: u64,
     /// Messages that were dropped, since the queue was created: dead or expired ones of a queue that has nowhere to send
-    /// them, and those that would go round for ever.
+    /// them, those that would go round for ever, and dead letters that their
+    /// queue had no room for.
     pub dropped: u64,
 }
 
@@ -397,6 +398,12 @@ impl Queue {
             }
             _ => self.totals.dropped += 1,
         }
+    }
+
+    /// Dead letters of this queue found no room where they were to go: they are gone.
+    pub(crate) fn on_dead_letters_refused(&mut self, count: u64) {
+        self.totals.dead_lettered = self.totals.dead_lettered.saturating_sub(count);
+        self.totals.dropped += count;
     }
 
     /// The refusal of a message because the queue is full.

@@ -9,6 +9,16 @@ use amqp_codec::transport::{ErrorInfo, conditions};
 
 use super::shared::SharedQueue;
 
+/// What a queue is made for, which decides how many there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody asked for it.
+    Work,
+    /// A dead letter goes there. It does not count against the limit, since the dead letter would be lost; but there are
+    /// at most as many again, so that the names of ever new targets do not fill the memory.
+    DeadLetters,
+}
+
 /// The queues of the broker.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -33,6 +43,7 @@ impl Memory {
     pub(crate) fn find_or_create(
         &self,
         name: &ByteString,
+        purpose: Purpose,
         create: impl FnOnce() -> SharedQueue,
     ) -> Result<(Arc<SharedQueue>, bool), ErrorInfo> {
         if let Some(queue) = self.find(name) {
@@ -40,9 +51,13 @@ impl Memory {
         }
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         let there_are = queues.len();
+        let most = match purpose {
+            Purpose::Work => self.max_queues,
+            Purpose::DeadLetters => self.max_queues.saturating_mul(2),
+        };
         match queues.entry(name.clone()) {
             Entry::Occupied(entry) => Ok((Arc::clone(entry.get()), false)),
-            Entry::Vacant(_) if there_are >= self.max_queues => Err(ErrorInfo::new(
+            Entry::Vacant(_) if there_are >= most => Err(ErrorInfo::new(
                 conditions::RESOURCE_LIMIT_EXCEEDED,
                 format!("queue {name} not created: there are {there_are} queues already, the most allowed"),
             )),

@@ -19,7 +19,7 @@ use amqp_codec::ByteString;
 use amqp_codec::transport::{ErrorInfo, conditions};
 
 use self::alarm::Alarm;
-use self::memory::Memory;
+use self::memory::{Memory, Purpose};
 use self::shared::{Aftermath, State};
 use crate::clock::{Clock, Moment};
 use crate::limits::{Limits, QueueOptions};
@@ -85,7 +85,7 @@ impl Store {
                 .find(name)
                 .ok_or_else(|| ErrorInfo::new(conditions::NOT_FOUND, format!("no queue {name}")));
         }
-        self.create(name)
+        self.create(name, Purpose::Work)
     }
 
     /// Declares a queue.
@@ -99,7 +99,7 @@ impl Store {
         options: QueueOptions,
         declaration: Declaration,
     ) -> Result<Declared, ErrorInfo> {
-        let (queue, is_new) = self.memory.find_or_create(name, || {
+        let (queue, is_new) = self.memory.find_or_create(name, Purpose::Work, || {
             SharedQueue::new(Queue::new(name.clone(), options.clone()), Some(declaration.clone()))
         })?;
         if is_new {
@@ -172,7 +172,9 @@ impl Store {
     /// Acts on a queue, and then does what follows from it elsewhere.
     fn with<R>(&self, queue: &SharedQueue, act: impl FnOnce(&mut State, Moment, &mut Vec<Dead>) -> R) -> R {
         let (result, dead) = self.act(queue, act);
-        self.bury(dead);
+        if !dead.is_empty() {
+            self.bury(queue, dead);
+        }
         result
     }
 
@@ -198,31 +200,56 @@ impl Store {
         (result, dead)
     }
 
-    /// Carries dead letters to their queues. They are created whether or not links may do so: a dead letter must not be
-    /// lost because nobody has asked for it yet.
+    /// Carries the dead letters of a queue to where they go.
     ///
     /// Where they arrive they may be dead again, so this is a list of work and no recursion. It ends: a message that
     /// only expires comes to each queue once.
-    fn bury(&self, dead: Vec<Dead>) {
-        let mut work = VecDeque::from(dead);
-        while let Some(Dead { target, message }) = work.pop_front() {
-            let buried = self.create(&target).and_then(|queue| {
+    fn bury(&self, source: &SharedQueue, dead: Vec<Dead>) {
+        let mut work = VecDeque::new();
+        self.carry(source, dead, &mut work);
+        while let Some((source, dead)) = work.pop_front() {
+            self.carry(&source, dead, &mut work);
+        }
+    }
+
+    /// Puts dead letters into their queues, and notes what died of that in turn. The queues are created whether or not
+    /// links may do so: a dead letter must not be lost because nobody has asked for it yet.
+    fn carry(
+        &self,
+        source: &SharedQueue,
+        dead: Vec<Dead>,
+        work: &mut VecDeque<(Arc<SharedQueue>, Vec<Dead>)>,
+    ) {
+        let mut refused = 0;
+        let mut last_error = None;
+        for Dead { target, message } in dead {
+            let taken = self.create(&target, Purpose::DeadLetters).and_then(|queue| {
                 let (taken, dead) = self.act(&queue, |state, now, dead| {
                     state.check()?;
                     state.queue.publish(message, now, dead)
                 });
-                work.extend(dead);
+                if !dead.is_empty() {
+                    work.push_back((queue, dead));
+                }
                 taken
             });
-            if let Err(error) = buried {
-                tracing::warn!(queue = %target, ?error, "dead letter dropped");
+            if let Err(error) = taken {
+                refused += 1;
+                last_error = Some((target, error));
             }
+        }
+        if let Some((target, error)) = last_error {
+            let mut state = source.lock();
+            state.queue.on_dead_letters_refused(refused);
+            let queue = state.queue.name().clone();
+            drop(state);
+            tracing::warn!(%queue, count = refused, %target, ?error, "dead letters dropped");
         }
     }
 
-    fn create(&self, name: &ByteString) -> Result<Arc<SharedQueue>, ErrorInfo> {
+    fn create(&self, name: &ByteString, purpose: Purpose) -> Result<Arc<SharedQueue>, ErrorInfo> {
         let create = || SharedQueue::new(Queue::new(name.clone(), self.defaults.clone()), None);
-        let (queue, is_new) = self.memory.find_or_create(name, create)?;
+        let (queue, is_new) = self.memory.find_or_create(name, purpose, create)?;
         if is_new {
             tracing::debug!(queue = %name, "queue created");
         }

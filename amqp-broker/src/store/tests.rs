@@ -108,3 +108,29 @@ fn a_long_chain_of_queues_takes_no_stack_and_ends() {
     assert_eq!(dropped, 1);
     assert_eq!(stats(&store, &format!("q{length}")).published, 0);
 }
+
+#[test]
+fn dead_letters_have_their_queues_beside_the_limit_but_not_without_end() {
+    let store = store(|limits| limits.max_queues = 1);
+    expiring(&store, "a", 0, "b");
+    publish(&store, "a");
+    assert_eq!(stats(&store, "b").ready, 1);
+    assert_eq!((stats(&store, "a").dead_lettered, stats(&store, "a").dropped), (1, 0));
+    assert!(store.open(&"other".into()).is_err(), "the limit holds for everything else");
+    let third = store.create(&"c".into(), Purpose::DeadLetters);
+    assert_eq!(third.expect_err("refused").condition, conditions::RESOURCE_LIMIT_EXCEEDED);
+}
+
+#[test]
+fn a_dead_letter_that_finds_no_room_is_counted_as_dropped() {
+    let store = store(|_| {});
+    expiring(&store, "jobs", 0, "full");
+    let options = QueueOptions { max_length: 1, ..QueueOptions::default() };
+    store.declare(&"full".into(), options, Declaration::default()).unwrap();
+    for _ in 0..3 {
+        publish(&store, "jobs");
+    }
+    let jobs = stats(&store, "jobs");
+    assert_eq!((jobs.published, jobs.dead_lettered, jobs.dropped), (3, 1, 2));
+    assert_eq!(stats(&store, "full").ready, 1);
+}
