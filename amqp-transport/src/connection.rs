@@ -112,7 +112,7 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Connects to this address: PLAIN if it has user and password, else ANONYMOUS.
+    /// Connects to this address: PLAIN if it has a user, else ANONYMOUS.
     pub fn new(address: Address) -> Self {
         Self {
             address,
@@ -215,10 +215,11 @@ impl ConnectOptions {
     fn effective_sasl(&self) -> Sasl {
         match (&self.sasl, self.address.username(), self.address.password()) {
             (Some(sasl), _, _) => sasl.clone(),
-            (None, Some(user), Some(password)) => {
-                Sasl::Plain { user: user.to_owned(), password: password.to_owned() }
+            // A user without a password is not nobody: the peer is to refuse it.
+            (None, Some(user), password) => {
+                Sasl::Plain { user: user.to_owned(), password: password.unwrap_or_default().to_owned() }
             }
-            _ => Sasl::Anonymous,
+            (None, None, _) => Sasl::Anonymous,
         }
     }
 

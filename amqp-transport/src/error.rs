@@ -15,15 +15,17 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("no error given"),
-            Some(ErrorInfo { condition, description: None, .. }) => write!(f, "{}", condition.as_str()),
+            Some(ErrorInfo { condition, description: None, .. }) => f.write_str(&tame(condition)),
             Some(ErrorInfo { condition, description: Some(text), .. }) => {
-                // A peer's text goes to logs and terminals: bounded, and without control characters.
-                let text: String =
-                    text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
-                write!(f, "{}: {text}", condition.as_str())
+                write!(f, "{}: {}", tame(condition), tame(text))
             }
         }
     }
+}
+
+/// A peer's text goes to logs and terminals: bounded, and without control characters.
+fn tame(text: &str) -> String {
+    text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Why a connection ended.
@@ -64,7 +66,7 @@ pub enum ConnectionError {
 fn sasl_text(code: Option<SaslCode>, offered: &[Symbol]) -> String {
     match code {
         None => {
-            let offered: Vec<_> = offered.iter().map(Symbol::as_str).collect();
+            let offered: Vec<_> = offered.iter().take(20).map(|mechanism| tame(mechanism)).collect();
             format!(
                 "the peer offers no SASL mechanism that is configured here (it offers {})",
                 offered.join(", ")
@@ -337,3 +339,18 @@ impl fmt::Display for Outcome {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("the peer did not accept the message: {0}")]
 pub struct NotAccepted(pub Outcome);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_words_cannot_steer_a_terminal() {
+        let condition = Symbol::try_from("\u{1b}[2Jcondition".repeat(100)).unwrap();
+        let error = LinkError::Refused(Some(ErrorInfo::new(condition, "text\u{1b}]0;\n")));
+        let shown = error.to_string();
+        assert!(!shown.chars().any(char::is_control) && shown.len() < 1200, "{shown}");
+        let offered = vec![Symbol::from_static("\u{1b}[31mX")];
+        assert!(!ConnectionError::Sasl { code: None, offered }.to_string().contains('\u{1b}'));
+    }
+}

@@ -164,8 +164,8 @@ impl Receiver {
         self.link.shared().act(|state| state.engine.resume(self.link.key))
     }
 
-    /// Asks the peer to use up the credit or give it back, and waits until it has: then nothing more comes until credit
-    /// is granted again. RabbitMQ 3.10 crashes over it; pause there instead. Dropping the future does not stop it.
+    /// Asks the peer to use up the credit or give it back, and waits until it has: then nothing more comes until
+    /// [`Receiver::resume`] or [`Receiver::set_credit`]. RabbitMQ 3.10 crashes over it; pause there instead. Dropping the future does not stop it.
     ///
     /// # Errors
     /// Why the link ended.

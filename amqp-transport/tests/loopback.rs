@@ -227,6 +227,26 @@ async fn drain_gives_unused_credit_back() {
 }
 
 #[tokio::test]
+async fn a_link_can_be_drained_dry() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (receiver, sender) = client_receives(&client, &incoming, Credit::Manual).await;
+        receiver.set_credit(2).unwrap();
+        for _ in 0..2 {
+            sender.credit_available().await.unwrap();
+            let _ = sender.try_deliver(Message::data("1")).unwrap();
+        }
+        receiver.drain().await.unwrap();
+        for _ in 0..2 {
+            receiver.recv().await.unwrap().accept().unwrap();
+        }
+        receiver.set_credit(1).unwrap();
+        sender.credit_available().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_orderly_close_is_answered() {
     within(async {
         let (client, incoming) = pair().await;
@@ -284,6 +304,46 @@ async fn handles_and_channels_are_used_again() {
         }
         client.close().await.unwrap();
         assert_eq!(accepting.await.unwrap(), 60);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_is_not_read_from_for_ever() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    within(async {
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let listener = ListenerOptions::new("server").authenticator(credentials());
+        let accepting = tokio::spawn(async move { listener.accept(far).await });
+        let mut hello = amqp_codec::BytesMut::from(&b"AMQP\x00\x01\x00\x00"[..]);
+        let open = amqp_codec::transport::Open::new("peer");
+        let open = amqp_codec::transport::Performative::Open(Box::new(open));
+        amqp_codec::frame::encode_frame(&mut hello, 0, &open);
+        near.write_all(&hello).await.unwrap();
+        let _incoming = accepting.await.unwrap().unwrap();
+        let mut greeting = [0; 8];
+        near.read_exact(&mut greeting).await.unwrap();
+        // Sessions begun and ended, each with two answers that nobody reads.
+        let mut chatter = amqp_codec::BytesMut::new();
+        let begin = amqp_codec::transport::Begin::new(0_u32, 1_u32, 1_u32);
+        let begin = amqp_codec::transport::Performative::Begin(Box::new(begin));
+        let end = amqp_codec::transport::Performative::End(amqp_codec::transport::End::default());
+        for _ in 0..1000 {
+            amqp_codec::frame::encode_frame(&mut chatter, 0, &begin);
+            amqp_codec::frame::encode_frame(&mut chatter, 0, &end);
+        }
+        let mut written = 0_usize;
+        let patience = Duration::from_secs(2);
+        while let Ok(Ok(octets)) = tokio::time::timeout(patience, near.write(&chatter)).await {
+            written += octets;
+            assert!(written < 40_000_000, "{written} octets were taken without an answer being read");
+            if octets < chatter.len() {
+                let rest = tokio::time::timeout(patience, near.write_all(&chatter[octets..])).await;
+                if !matches!(rest, Ok(Ok(()))) {
+                    break;
+                }
+            }
+        }
     })
     .await;
 }

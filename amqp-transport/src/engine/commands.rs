@@ -9,7 +9,7 @@ use super::session::SessionState;
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::ByteString;
-use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
+use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Symbol};
 use bytes::Bytes;
 
@@ -177,7 +177,7 @@ impl Engine {
             Ok(())
         } else {
             let limit = session.max_links();
-            link.end = Some(LinkError::TooMany(limit));
+            self.end_unanswerable(session_key);
             Err(LinkError::TooMany(limit))
         }
     }
@@ -190,10 +190,22 @@ impl Engine {
         }
         let attach = refusal(link);
         link.end = Some(LinkError::DetachedLocally);
-        let Some(session) = self.sessions.get_mut(link.session.0) else { return };
+        let session_key = link.session;
+        let Some(session) = self.sessions.get_mut(session_key.0) else { return };
         if session.attach(key, link, attach, &mut self.io) {
             session.detach(key, link, true, Some(error), &mut self.io);
+        } else {
+            self.end_unanswerable(session_key);
         }
+    }
+
+    /// The peer asks for more links than it lets us answer: it would wait for ever.
+    fn end_unanswerable(&mut self, session: SessionKey) {
+        let error = ErrorInfo::new(
+            conditions::RESOURCE_LIMIT_EXCEEDED,
+            "more links were asked for than begin.handle-max lets be answered",
+        );
+        self.end_session(session, Some(error));
     }
 
     /// Detaches a link; `closed` tells the peer to forget its terminus too.
@@ -293,6 +305,7 @@ impl Engine {
             settled: delivery.settled,
             token: delivery.token,
             number: DeliveryNumber(0),
+            is_told_when_sent: false,
             tag: delivery.tag,
             id: None,
         });

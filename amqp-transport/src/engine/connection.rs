@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::idle::Idle;
-use super::limits::{Limits, MIN_MAX_FRAME_SIZE};
+use super::limits::{Limits, MIN_IDLE_TIME_OUT, MIN_MAX_FRAME_SIZE};
 use super::link::Link;
 use super::link::sender::SenderLink;
 use super::link::{Kind, LinkState, receiver::ReceiverLink};
@@ -397,6 +397,12 @@ impl Engine {
                 format!("open.max-frame-size is {}, it must be at least 512", open.max_frame_size),
             ));
         }
+        if let Some(announced @ 1..MIN_IDLE_TIME_OUT) = open.idle_time_out {
+            return Err(ErrorInfo::new(
+                conditions::NOT_ALLOWED,
+                format!("open.idle-time-out is {announced} ms, less than {MIN_IDLE_TIME_OUT} cannot be kept"),
+            ));
+        }
         if channel != 0 {
             return Err(ErrorInfo::new(
                 conditions::NOT_ALLOWED,
@@ -410,6 +416,10 @@ impl Engine {
         let reason = match self.phase {
             Phase::Close => self.end.take().unwrap_or(ConnectionError::ClosedLocally),
             _ => {
+                // Verdicts given before are still worth something to the peer.
+                if self.phase == Phase::Opened {
+                    self.flush_sessions();
+                }
                 if matches!(self.side, Side::Client(_)) || self.phase == Phase::Opened {
                     self.io.send(0, Performative::Close(Close { error: None }));
                 }

@@ -86,11 +86,21 @@ pub(crate) struct ReceiverCredit {
     held: u32,
     drain: bool,
     paused: bool,
+    /// The largest credit ever announced.
+    largest: u32,
 }
 
 impl ReceiverCredit {
     pub(crate) const fn new(policy: Credit) -> Self {
-        Self { policy, delivery_count: None, link_credit: 0, held: 0, drain: false, paused: false }
+        Self {
+            policy,
+            delivery_count: None,
+            link_credit: 0,
+            held: 0,
+            drain: false,
+            paused: false,
+            largest: 0,
+        }
     }
 
     pub(crate) const fn delivery_count(&self) -> Option<Serial> {
@@ -118,6 +128,14 @@ impl ReceiverCredit {
         }
         self.link_credit = self.link_credit.saturating_sub(1);
         self.held = self.held.saturating_add(1);
+        // Used up is as good as given back: nothing more can come.
+        self.drain &= self.link_credit > 0;
+    }
+
+    /// Whether this many deliveries waiting to be taken are beyond all that credit was ever granted for. Twice the
+    /// largest grant is borne, because RabbitMQ 3.10 may count one twice.
+    pub(crate) const fn is_overrun_by(&self, waiting: u32) -> bool {
+        self.link_credit == 0 && waiting > self.largest.saturating_mul(2).saturating_add(16)
     }
 
     /// A delivery that was held is settled, or was aborted, or came settled and has been taken.
@@ -150,12 +168,15 @@ impl ReceiverCredit {
     }
 
     /// Sets the total that may still arrive, for [`Credit::Manual`].
-    pub(crate) const fn set(&mut self, credit: u32) {
+    pub(crate) fn set(&mut self, credit: u32) {
         self.link_credit = credit;
+        self.largest = self.largest.max(credit);
     }
 
+    /// Asks for the rest or for nothing more. Nothing is granted by itself until [`ReceiverCredit::resume`].
     pub(crate) const fn start_drain(&mut self) {
-        self.drain = true;
+        self.paused = true;
+        self.drain = self.link_credit > 0;
     }
 
     /// The new total to announce, if a flow is due. See [`Credit::Auto`] for the rule; a step is a quarter of
@@ -169,6 +190,7 @@ impl ReceiverCredit {
         let step = whole / 4 + 1;
         if free >= step || (free > 0 && self.link_credit == 0) {
             self.link_credit += free;
+            self.largest = self.largest.max(self.link_credit);
             return Some(self.link_credit);
         }
         None

@@ -66,3 +66,7 @@ impl Default for Limits {
 
 /// The smallest max-frame-size that a peer may announce (§2.4.1).
 pub(crate) const MIN_MAX_FRAME_SIZE: u32 = 512;
+
+/// The shortest idle time-out of a peer that is honoured, in milliseconds: shorter ones would keep both sides busy with
+/// nothing.
+pub(crate) const MIN_IDLE_TIME_OUT: u32 = 100;

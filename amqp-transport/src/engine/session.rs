@@ -266,6 +266,9 @@ impl Session {
             });
         }
         self.flush_verdicts(io);
+        // The key may soon be another link's.
+        self.ready.retain(|ready| *ready != key);
+        self.link_flows_due.retain(|due| *due != key);
         let Some(handle) = link.local_handle else { return };
         let mut detach = Detach::new(handle);
         detach.closed = closed;
@@ -430,8 +433,7 @@ impl Session {
     /// Drains a link that has nothing to send, if it drains by itself.
     fn drain_if_idle(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
         if let Kind::Sender(sender) = &link.kind
-            && (sender.drains_by_itself || sender.is_last)
-            && sender.queue.is_empty()
+            && sender.is_drained()
         {
             self.drained(key, link, io);
         }
@@ -443,8 +445,8 @@ impl Session {
         if let Kind::Sender(sender) = &mut link.kind
             && sender.credit.is_draining()
         {
-            sender.is_last = !sender.queue.is_empty();
-            if sender.is_last {
+            sender.is_last = true;
+            if !sender.is_drained() {
                 return;
             }
             sender.credit.drain();
@@ -497,7 +499,7 @@ impl Session {
     fn pump(&mut self, links: &mut Links, io: &mut Io) {
         while self.outgoing.is_open() && io.has_room() {
             let Some(key) = self.ready.pop_front() else { return };
-            let Some(link) = links.get_mut(key.0) else { continue };
+            let Some(link) = links.get_mut(key.0).filter(|link| link.session == self.key) else { continue };
             if self.send_frame(key, link, io) {
                 self.ready.push_back(key);
             } else if let Kind::Sender(sender) = &mut link.kind {
@@ -536,10 +538,16 @@ impl Session {
         io.outbox.transfer(self.local_channel, &transfer, chunk);
         io.trace_sent(self.local_channel, "transfer");
         self.outgoing.on_send();
+        let (token, number) = (delivery.token, delivery.number);
+        let is_told = !transfer.more && delivery.is_told_when_sent;
         if transfer.more {
             sender.queue.push_front(delivery);
         }
-        !sender.queue.is_empty()
+        let has_more = !sender.queue.is_empty();
+        if is_told {
+            io.outcome(key, token, number, Some(Outcome::Unspecified));
+        }
+        has_more
     }
 
     // ---- transfer in --------------------------------------------------------------------------------------
@@ -633,6 +641,15 @@ impl Session {
                     self.received.take(delivery.id);
                 }
                 receiver.inbox.push_back(delivery);
+                if receiver.is_overrun() {
+                    return Err(Fault::Link(
+                        key,
+                        ErrorInfo::new(
+                            conditions::TRANSFER_LIMIT_EXCEEDED,
+                            "far more deliveries came than credit was granted for",
+                        ),
+                    ));
+                }
                 if receiver.credit.top_up().is_some() {
                     self.want_flow(key, link, io);
                 }
@@ -808,7 +825,7 @@ impl Session {
 
     fn flush_flows(&mut self, links: &mut Links, io: &mut Io) {
         for key in std::mem::take(&mut self.link_flows_due) {
-            let Some(link) = links.get_mut(key.0) else { continue };
+            let Some(link) = links.get_mut(key.0).filter(|link| link.session == self.key) else { continue };
             link.flow_due = false;
             if link.state != LinkState::Attached {
                 continue;

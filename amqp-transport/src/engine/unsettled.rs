@@ -1,25 +1,29 @@
-//! Deliveries in flight, by delivery-id (§2.6.12). A session numbers its deliveries without gaps, so they live
-//! in a queue whose front is the oldest unsettled one; a peer's range is clamped to what the queue holds.
+//! Deliveries in flight, by delivery-id (§2.6.12). They are kept in order of their ids; those that are settled leave
+//! gaps, which are closed before they outnumber the rest. A peer's range is clamped to what is in flight.
 
 use super::serial::Serial;
 use std::collections::VecDeque;
 
+/// Gaps that are not worth closing.
+const FEW_GAPS: usize = 64;
+
 /// Unsettled deliveries of one direction of a session.
 #[derive(Debug)]
 pub(crate) struct Unsettled<T> {
-    first: Serial,
-    slots: VecDeque<Option<T>>,
+    next: Serial,
+    /// In order; a settled delivery leaves a gap. The first one is never a gap.
+    slots: VecDeque<(Serial, Option<T>)>,
     live: usize,
 }
 
 impl<T> Unsettled<T> {
     pub(crate) const fn new(next: Serial) -> Self {
-        Self { first: next, slots: VecDeque::new(), live: 0 }
+        Self { next, slots: VecDeque::new(), live: 0 }
     }
 
     /// The id that the next delivery gets.
-    pub(crate) fn next_id(&self) -> Serial {
-        self.first.plus(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+    pub(crate) const fn next_id(&self) -> Serial {
+        self.next
     }
 
     #[cfg(test)]
@@ -27,49 +31,62 @@ impl<T> Unsettled<T> {
         self.live
     }
 
+    /// Places that are taken up, gaps included.
+    #[cfg(test)]
+    pub(crate) fn width(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Forgets everything and numbers anew from `next`.
     pub(crate) fn restart(&mut self, next: Serial) {
-        self.first = next;
-        self.slots.clear();
-        self.live = 0;
+        *self = Self::new(next);
     }
 
     /// Adds the next delivery; `None` for one that is settled from the start, which only uses up its id.
     pub(crate) fn push(&mut self, delivery: Option<T>) -> Serial {
-        let id = self.next_id();
+        let id = self.next;
+        self.next = id.plus(1);
         if delivery.is_some() {
             self.live += 1;
-            self.slots.push_back(delivery);
-        } else if self.slots.is_empty() {
-            self.first = self.first.plus(1);
-        } else {
-            self.slots.push_back(None);
+            self.slots.push_back((id, delivery));
         }
         id
     }
 
+    fn oldest(&self) -> Option<Serial> {
+        self.slots.front().map(|(id, _)| *id)
+    }
+
     fn index(&self, id: Serial) -> Option<usize> {
-        let index = usize::try_from(id.since(self.first)).ok()?;
-        (index < self.slots.len()).then_some(index)
+        let oldest = self.oldest()?;
+        let offset = id.since(oldest);
+        // Where nothing is missing in between, the distance is the place.
+        let guess = usize::try_from(offset).ok()?;
+        if self.slots.get(guess).is_some_and(|(found, _)| *found == id) {
+            return Some(guess);
+        }
+        self.slots.binary_search_by_key(&offset, |(id, _)| id.since(oldest)).ok()
     }
 
     pub(crate) fn get_mut(&mut self, id: Serial) -> Option<&mut T> {
         let index = self.index(id)?;
-        self.slots.get_mut(index)?.as_mut()
+        self.slots.get_mut(index)?.1.as_mut()
     }
 
     pub(crate) fn contains(&self, id: Serial) -> bool {
-        self.index(id).and_then(|index| self.slots.get(index)).is_some_and(Option::is_some)
+        self.index(id).and_then(|index| self.slots.get(index)).is_some_and(|(_, slot)| slot.is_some())
     }
 
     /// Takes a delivery out: it is settled.
     pub(crate) fn take(&mut self, id: Serial) -> Option<T> {
         let index = self.index(id)?;
-        let taken = self.slots.get_mut(index)?.take()?;
+        let taken = self.slots.get_mut(index)?.1.take()?;
         self.live -= 1;
-        while let Some(None) = self.slots.front() {
+        while let Some((_, None)) = self.slots.front() {
             self.slots.pop_front();
-            self.first = self.first.plus(1);
+        }
+        if self.slots.len() > 2 * self.live + FEW_GAPS {
+            self.slots.retain(|(_, slot)| slot.is_some());
         }
         Some(taken)
     }
@@ -77,31 +94,36 @@ impl<T> Unsettled<T> {
     /// The ids of the inclusive range that are unsettled here, in order. A range of any width costs only what
     /// is really in flight.
     pub(crate) fn within(&self, first: Serial, last: Serial) -> Vec<Serial> {
-        let offset = first.since(self.first);
+        let Some(oldest) = self.oldest() else { return Vec::new() };
         let width = last.since(first);
-        let held = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        // A range may start before the oldest delivery held (already settled ones): then its first part is cut.
-        let (skip, end) = if offset < held {
-            (offset, u64::from(offset) + u64::from(width) + 1)
+        let offset = first.since(oldest);
+        // A range may start before the oldest delivery (with settled ones): then its first part is cut off.
+        let (start, end) = if offset < self.next.since(oldest) {
+            (offset, offset.saturating_add(width))
         } else {
-            let before = self.first.since(first);
-            match width.checked_sub(before) {
-                Some(rest) => (0, u64::from(rest) + 1),
+            match width.checked_sub(oldest.since(first)) {
+                Some(rest) => (0, rest),
                 None => return Vec::new(),
             }
         };
-        let end = u32::try_from(end.min(u64::from(held))).unwrap_or(u32::MAX);
-        (skip..end).map(|n| self.first.plus(n)).filter(|id| self.contains(*id)).collect()
+        let from = self.slots.partition_point(|(id, _)| id.since(oldest) < start);
+        self.slots
+            .iter()
+            .skip(from)
+            .take_while(|(id, _)| id.since(oldest) <= end)
+            .filter(|(_, slot)| slot.is_some())
+            .map(|(id, _)| *id)
+            .collect()
     }
 
-    /// Takes out everything for which `leave` says false.
+    /// Takes out everything that is wanted.
     pub(crate) fn take_where(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Vec<(Serial, T)> {
-        let mut ids = Vec::new();
-        for (n, slot) in (0u32..).zip(&self.slots) {
-            if slot.as_ref().is_some_and(&mut wanted) {
-                ids.push(self.first.plus(n));
-            }
-        }
+        let ids: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.as_ref().is_some_and(&mut wanted))
+            .map(|(id, _)| *id)
+            .collect();
         ids.into_iter().filter_map(|id| self.take(id).map(|delivery| (id, delivery))).collect()
     }
 }
@@ -135,6 +157,19 @@ mod tests {
         assert_eq!(unsettled.within(Serial(5), Serial(12)), [Serial(11)]);
         assert_eq!(unsettled.take(Serial(10)), None);
         assert_eq!(unsettled.next_id(), Serial(14));
+    }
+
+    #[test]
+    fn one_old_delivery_does_not_keep_the_places_of_later_ones() {
+        let mut unsettled = Unsettled::new(Serial(u32::MAX - 50));
+        let old = unsettled.push(Some(0));
+        for n in 1..10_000 {
+            let id = unsettled.push(Some(n));
+            assert_eq!(unsettled.take(id), Some(n));
+        }
+        assert!(unsettled.width() < 100, "{}", unsettled.width());
+        assert_eq!(unsettled.within(old, unsettled.next_id()), [old]);
+        assert_eq!(unsettled.take(old), Some(0));
     }
 
     proptest! {

@@ -33,21 +33,22 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
         input: BytesMut::with_capacity(READ_BUFFER),
         output: VecDeque::new(),
         unsent: 0,
+        backlog: 0,
+        has_deadline: false,
         needs_flush: false,
         shared: &shared,
     };
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
-    loop {
-        let is_ended = driver.collect(timer.as_mut());
-        if is_ended && driver.output.is_empty() && !driver.needs_flush {
-            break;
+    while !driver.collect(timer.as_mut()) {
+        driver.step(&mut transport, false, timer.as_mut()).await;
+    }
+    let farewell = async {
+        while !driver.output.is_empty() || driver.needs_flush {
+            driver.step(&mut transport, true, timer.as_mut()).await;
         }
-        let step = async { driver.step(&mut transport, is_ended, timer.as_mut()).await };
-        let stepped =
-            if is_ended { tokio::time::timeout(GOODBYE, step).await.unwrap_or(false) } else { step.await };
-        if is_ended && !stepped {
-            break;
-        }
+    };
+    if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
+        tracing::debug!("the peer did not read the last octets in time");
     }
     // The write side first: a reset could destroy what the peer has not read yet.
     let _ = tokio::time::timeout(GOODBYE, async {
@@ -64,6 +65,9 @@ struct Driver<'a> {
     input: BytesMut,
     output: VecDeque<Bytes>,
     unsent: usize,
+    /// Octets that wait in the engine.
+    backlog: usize,
+    has_deadline: bool,
     needs_flush: bool,
     shared: &'a Shared,
 }
@@ -76,13 +80,15 @@ impl Driver<'_> {
         let before = output.len();
         // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
         let is_stuck = output.len() >= WRITE_SLICES;
-        let (deadline, is_ended) = self.shared.drive(|engine| {
+        let (deadline, is_ended, backlog) = self.shared.drive(|engine| {
             engine.handle_timeout(now);
             if !is_stuck || engine.is_ended() {
                 engine.poll_output(output, now);
             }
-            (engine.deadline(), engine.is_ended())
+            (engine.deadline(), engine.is_ended(), engine.io.outbox.len())
         });
+        self.backlog = backlog;
+        self.has_deadline = deadline.is_some();
         self.unsent += output.iter().skip(before).map(Bytes::len).sum::<usize>();
         // A heartbeat that is due cannot leave either: it must not turn this task into a busy loop.
         let soonest = if is_stuck { now + STUCK_PAUSE } else { now };
@@ -95,35 +101,46 @@ impl Driver<'_> {
         is_ended
     }
 
-    /// Waits until something can be done and does it. False if the transport is gone.
+    /// Waits until something can be done and does it.
     async fn step<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         transport: &mut T,
         is_ended: bool,
         mut timer: Pin<&mut Sleep>,
-    ) -> bool {
+    ) {
         let mut told = pin!(self.shared.wake_driver.notified());
         poll_fn(|cx| {
             let mut progress = false;
             match self.poll_write(transport, cx) {
                 Poll::Ready(Ok(written)) => progress |= written,
-                Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
+                Poll::Ready(Err(error)) => {
+                    // What has arrived already may be the peer's close, which says more than a broken pipe.
+                    self.forget_output();
+                    if is_ended || !matches!(self.poll_read(transport, cx), Poll::Ready(Ok(()))) {
+                        self.lost(&error);
+                    }
+                    return Poll::Ready(());
+                }
                 Poll::Pending => {}
             }
-            if !is_ended && self.unsent < MAX_UNSENT {
+            if !is_ended && self.unsent + self.backlog < MAX_UNSENT {
                 match self.poll_read(transport, cx) {
                     Poll::Ready(Ok(())) => progress = true,
-                    Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
+                    Poll::Ready(Err(error)) => {
+                        self.lost(&error);
+                        return Poll::Ready(());
+                    }
                     Poll::Pending => {}
                 }
             }
             if !is_ended {
                 progress |= told.as_mut().poll(cx).is_ready();
-                progress |= timer.as_mut().poll(cx).is_ready();
+                // A timer that has fired stays ready: without a deadline it is not asked.
+                progress |= self.has_deadline && timer.as_mut().poll(cx).is_ready();
             }
-            if progress { Poll::Ready(true) } else { Poll::Pending }
+            if progress { Poll::Ready(()) } else { Poll::Pending }
         })
-        .await
+        .await;
     }
 
     /// True if something was written.
@@ -188,11 +205,14 @@ impl Driver<'_> {
         Poll::Ready(Ok(()))
     }
 
-    fn lost(&mut self, error: &io::Error) -> bool {
+    fn forget_output(&mut self) {
         self.output.clear();
         self.unsent = 0;
         self.needs_flush = false;
+    }
+
+    fn lost(&mut self, error: &io::Error) {
+        self.forget_output();
         self.shared.drive(|engine| engine.handle_lost(&error.to_string()));
-        false
     }
 }

@@ -140,6 +140,11 @@ impl ReceiverLink {
         Ok(Progress::Complete(delivery))
     }
 
+    /// Whether the sender ignores the credit that it was given.
+    pub(crate) fn is_overrun(&self) -> bool {
+        self.credit.is_overrun_by(u32::try_from(self.inbox.len()).unwrap_or(u32::MAX))
+    }
+
     /// Octets of the delivery that is being put together.
     pub(crate) fn partial_len(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.payload.len())

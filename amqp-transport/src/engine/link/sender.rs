@@ -17,6 +17,8 @@ pub(crate) struct Outgoing {
     pub(crate) settled: bool,
     pub(crate) token: Token,
     pub(crate) number: DeliveryNumber,
+    /// The link sends everything settled although an outcome is awaited: there is none but that it has left.
+    pub(crate) is_told_when_sent: bool,
     /// The delivery-tag, if the sender chose one.
     pub(crate) tag: Option<Bytes>,
     /// The delivery-id, once the first frame has left.
@@ -65,6 +67,14 @@ impl SenderLink {
         self.max_message_size = attach.max_message_size.unwrap_or(0);
     }
 
+    /// Whether there is nothing more for the credit: it is used up, or nobody has anything to send.
+    pub(crate) fn is_drained(&self) -> bool {
+        match self.queue.front() {
+            None => self.drains_by_itself || self.is_last || self.credit.link_credit() == 0,
+            Some(next) => self.credit.link_credit() == 0 && next.id.is_none(),
+        }
+    }
+
     /// How many more deliveries may be handed over.
     pub(crate) const fn room(&self) -> u32 {
         self.credit.link_credit().saturating_sub(self.not_started)
@@ -75,7 +85,10 @@ impl SenderLink {
         self.next_number += 1;
         delivery.number = number;
         match self.settle_mode {
-            SenderSettleMode::Settled => delivery.settled = true,
+            SenderSettleMode::Settled => {
+                delivery.is_told_when_sent = !delivery.settled;
+                delivery.settled = true;
+            }
             SenderSettleMode::Unsettled => delivery.settled = false,
             SenderSettleMode::Mixed => {}
         }
