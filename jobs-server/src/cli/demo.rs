@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::demo::{self, Options};
 use crate::failure::Failure;
@@ -44,7 +45,7 @@ pub(crate) struct Demo {
     /// Give up when nothing has happened for so long
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration)]
     timeout: Duration,
-    /// Print one JSON object as the last line of standard output, the progress on standard error
+    /// Print one JSON object as the last line of standard output, after a failure too; the progress on standard error
     #[arg(long)]
     json: bool,
 }
@@ -73,7 +74,18 @@ impl Demo {
             patience: self.timeout,
             json,
         };
-        let summary = demo::run(&options, &shutdown, &log).await?;
+        let summary = match demo::run(&options, &shutdown, &log).await {
+            Ok(summary) => summary,
+            Err(failure) => {
+                // Nothing was pushed, so there is nothing else to say.
+                if json {
+                    output::line(
+                        &json!({ "pushed": 0, "lost": 0, "error": failure.to_string() }).to_string(),
+                    );
+                }
+                return Err(failure);
+            }
+        };
         if json {
             output::line(&summary.json().to_string());
         } else {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::{ArgGroup, Args};
 use jobs_driver::config::{File, JobsConfig};
 use jobs_driver::{Driver, Headers, Job};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Configuration;
@@ -80,7 +80,7 @@ pub(crate) struct Push {
     /// Jobs that may wait for their confirmation at the same time
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=65536))]
     in_flight: u64,
-    /// Print one JSON object on standard output, everything else on standard error
+    /// Print one JSON object on standard output, after a failure too; everything else on standard error
     #[arg(long)]
     json: bool,
 }
@@ -104,9 +104,32 @@ fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What became of the jobs.
+struct Pushed {
+    /// The identifier of the first job.
+    id: String,
+    confirmed: u64,
+    seconds: f64,
+    /// Why not all are confirmed.
+    problem: Option<String>,
+}
+
 impl Push {
     /// Runs the command.
     pub(crate) async fn run(self, configuration: &Configuration) -> Result<(), Failure> {
+        match self.push(configuration).await {
+            Ok(pushed) => self.report(&pushed),
+            Err(failure) => {
+                if self.json {
+                    output::line(&self.answer(None, 0, 0.0, Some(&failure.to_string())).to_string());
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Pushes the jobs. An error means that none was pushed.
+    async fn push(&self, configuration: &Configuration) -> Result<Pushed, Failure> {
         let log = logging::start_quiet();
         // First of all, because loading the configuration changes the working directory.
         let payload = self.payload()?;
@@ -119,10 +142,10 @@ impl Push {
         };
         let driver = driver?;
         log.release();
-        let total = self.count.unwrap_or(1);
+        let total = self.total();
         let tally = Arc::new(Tally::default());
         let started = Instant::now();
-        let jobs = Arc::new(Template::new(&self, payload));
+        let jobs = Arc::new(Template::new(self, payload));
         let id = jobs.id(0);
         let mut progress = Progress::new(total, if self.json { Lines::Stderr } else { Lines::Stdout });
         {
@@ -143,33 +166,45 @@ impl Push {
         progress.finish();
         let seconds = started.elapsed().as_secs_f64();
         driver.shutdown(CLOSE_PATIENCE).await;
-        self.report(&tally, total, seconds, &id)
-    }
-
-    /// Prints what was confirmed.
-    fn report(&self, tally: &Tally, total: u64, seconds: f64, id: &str) -> Result<(), Failure> {
         let confirmed = tally.confirmed();
-        let failure = match tally.take_error() {
+        let problem = match tally.take_error() {
             Some(error) => Some(error.to_string()),
             None if confirmed < total => Some("interrupted".to_owned()),
             None => None,
         };
-        if self.json {
-            let mut answer = json!({
-                "pipeline": self.pipeline, "job": self.job_name, "requested": total, "confirmed": confirmed,
-                "seconds": seconds,
-            });
-            if let Some(fields) = answer.as_object_mut() {
-                if total == 1 {
-                    fields.insert("id".to_owned(), json!(id));
-                }
-                if let Some(error) = &failure {
-                    fields.insert("error".to_owned(), json!(error));
-                }
+        Ok(Pushed { id, confirmed, seconds, problem })
+    }
+
+    fn total(&self) -> u64 {
+        self.count.unwrap_or(1)
+    }
+
+    /// The object for standard output.
+    fn answer(&self, id: Option<&str>, confirmed: u64, seconds: f64, problem: Option<&str>) -> Value {
+        let mut answer = json!({
+            "pipeline": self.pipeline, "job": self.job_name, "requested": self.total(), "confirmed": confirmed,
+            "seconds": seconds,
+        });
+        if let Some(fields) = answer.as_object_mut() {
+            if let Some(id) = id {
+                fields.insert("id".to_owned(), json!(id));
             }
-            output::line(&answer.to_string());
+            if let Some(problem) = problem {
+                fields.insert("error".to_owned(), json!(problem));
+            }
         }
-        match failure {
+        answer
+    }
+
+    /// Prints what was confirmed.
+    fn report(&self, pushed: &Pushed) -> Result<(), Failure> {
+        let Pushed { id, confirmed, seconds, problem } = pushed;
+        let total = self.total();
+        if self.json {
+            let id = (total == 1).then_some(id.as_str());
+            output::line(&self.answer(id, *confirmed, *seconds, problem.as_deref()).to_string());
+        }
+        match problem {
             Some(error) if total == 1 => Err(Failure::new(format!("the job is not confirmed: {error}"))),
             Some(error) => Err(Failure::new(format!("{confirmed} of {total} jobs confirmed: {error}"))),
             None => {
@@ -202,7 +237,8 @@ impl Push {
         Ok(self.payload.clone().unwrap_or_default().into())
     }
 
-    /// The connection and the one pipeline: what else is in the file must not be able to fail here.
+    /// The connection and the one pipeline, so that no other is opened. The whole file is checked all the same: what
+    /// `serve` refuses is refused here too.
     fn driver_config(&self, mut file: File) -> Result<JobsConfig, Failure> {
         if embedded::is_wanted(&file)? {
             let Some(address) = embedded::Settings::from_file(&file)?.fixed_address() else {

@@ -144,7 +144,10 @@ fn announce(driver: &Driver, broker: Option<&Embedded>, workers: usize, consumed
 
 fn grace_period(file: &File) -> Result<Duration, ConfigError> {
     let endure = file.section::<Endure>("endure")?;
-    Ok(endure.and_then(|endure| endure.grace_period).map_or(DEFAULT_GRACE, |GoDuration(grace)| grace))
+    match endure.and_then(|endure| endure.grace_period) {
+        Some(GoDuration(grace)) => settings::long_enough(file, "endure.grace_period", grace),
+        None => Ok(DEFAULT_GRACE),
+    }
 }
 
 /// `.pid` in the working directory, as long as this lives.
@@ -171,7 +174,20 @@ impl Drop for PidFile {
 mod tests {
     use std::future::{pending, ready};
 
+    use jobs_driver::config::LoadOptions;
+
     use super::*;
+
+    #[test]
+    fn a_grace_period_without_its_unit_is_refused() {
+        let grace = |value: &str| {
+            let yaml = format!("endure:\n  grace_period: {value}\n");
+            grace_period(&File::parse(&yaml, "test.yaml", &LoadOptions::default()).unwrap())
+        };
+        assert!(grace("30").unwrap_err().to_string().contains("write 30s"));
+        assert_eq!(grace("0").unwrap(), Duration::ZERO);
+        assert_eq!(grace("30s").unwrap(), Duration::from_secs(30));
+    }
 
     #[tokio::test]
     async fn a_pool_that_ends_by_itself_fails_the_server() {

@@ -198,6 +198,7 @@ impl Summary {
             },
             "left_out": self.left_out,
             "left_behind": self.left_behind,
+            "error": self.problem(),
         })
     }
 }

@@ -14,6 +14,9 @@ use super::process::Launch;
 /// Default of `allocate_timeout` and `destroy_timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Nobody limits workers to less than this; shorter times are numbers whose unit was forgotten.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// More worker processes than this in one pool are taken for a mistake.
 const MAX_WORKERS: usize = 500;
 
@@ -83,6 +86,7 @@ pub(crate) fn from_file(file: &File) -> Result<(Launch, PoolLimits), ConfigError
         );
     };
     let limits = limits(file, &pool)?;
+    let allocate_timeout = duration(file, "jobs.pool.allocate_timeout", pool.allocate_timeout)?;
     let user = server.user.as_deref().filter(|user| !user.is_empty());
     let launch = Launch {
         program,
@@ -90,7 +94,7 @@ pub(crate) fn from_file(file: &File) -> Result<(Launch, PoolLimits), ConfigError
         environment: environment(file, &server.env)?,
         directory: None,
         user: user.map(|name| ids(file, name)).transpose()?,
-        allocate_timeout: duration(pool.allocate_timeout).unwrap_or(DEFAULT_TIMEOUT),
+        allocate_timeout: allocate_timeout.unwrap_or(DEFAULT_TIMEOUT),
     };
     for key in WITHOUT_EFFECT.iter().filter(|key| file.has(key)) {
         warn!(key, "this setting has no effect yet");
@@ -109,17 +113,37 @@ fn limits(file: &File, pool: &PoolSection) -> Result<PoolLimits, ConfigError> {
             ));
         }
     };
+    let exec_ttl = pool.supervisor.as_ref().and_then(|supervisor| supervisor.exec_ttl);
     Ok(PoolLimits {
         workers,
         max_jobs: pool.max_jobs.unwrap_or(0),
-        exec_ttl: pool.supervisor.as_ref().and_then(|supervisor| duration(supervisor.exec_ttl)),
-        destroy_timeout: duration(pool.destroy_timeout).unwrap_or(DEFAULT_TIMEOUT),
+        exec_ttl: duration(file, "jobs.pool.supervisor.exec_ttl", exec_ttl)?,
+        destroy_timeout: duration(file, "jobs.pool.destroy_timeout", pool.destroy_timeout)?
+            .unwrap_or(DEFAULT_TIMEOUT),
     })
 }
 
 /// Zero means "not set", as everywhere in these files.
-fn duration(value: Option<GoDuration>) -> Option<Duration> {
-    value.map(|GoDuration(duration)| duration).filter(|duration| !duration.is_zero())
+fn duration(file: &File, path: &str, value: Option<GoDuration>) -> Result<Option<Duration>, ConfigError> {
+    let value = value.map(|GoDuration(duration)| duration).filter(|duration| !duration.is_zero());
+    value.map(|duration| long_enough(file, path, duration)).transpose()
+}
+
+/// Refuses what can only be a number without its unit: bare numbers are nanoseconds in these files.
+///
+/// # Errors
+/// A duration that is not zero and shorter than [`SHORTEST`].
+pub(crate) fn long_enough(file: &File, path: &str, duration: Duration) -> Result<Duration, ConfigError> {
+    if duration.is_zero() || duration >= SHORTEST {
+        return Ok(duration);
+    }
+    let number = duration.as_nanos();
+    Err(file.error_at(
+        path,
+        &format!(
+            "expected 0 or at least {SHORTEST:?}, found {duration:?}: a number without a unit means nanoseconds; for seconds write {number}s"
+        ),
+    ))
 }
 
 /// A command in one piece is split at white space (there is no shell); one in several pieces is used as it is.
@@ -210,6 +234,12 @@ mod tests {
             ("server:\n  relay: pipes\n", "server.command"),
             ("server:\n  command: w\n  relay: tcp://127.0.0.1:7000\n", "pipes"),
             ("server:\n  command: w\njobs:\n  pool:\n    num_workers: 501\n", "500"),
+            (
+                "server:\n  command: w\njobs:\n  pool:\n    supervisor:\n      exec_ttl: 60\n",
+                "jobs.pool.supervisor.exec_ttl: expected 0 or at least 1ms, found 60ns: a number without a unit means nanoseconds; for seconds write 60s",
+            ),
+            ("server:\n  command: w\njobs:\n  pool:\n    destroy_timeout: 10\n", "write 10s"),
+            ("server:\n  command: w\njobs:\n  pool:\n    allocate_timeout: 10\n", "write 10s"),
             ("server:\n  command: w\n  user: no-such-user-here\n", "no-such-user-here"),
         ] {
             let error = read(yaml).unwrap_err().to_string();

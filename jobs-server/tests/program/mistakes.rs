@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::{Site, run};
 
 #[test]
@@ -44,6 +46,28 @@ fn a_broker_that_nobody_answers_for_is_named() {
     let ended = run(&["serve", "-c", &site.config(), "-o", "amqp1.addr=amqp://u:sw0rdf1sh@127.0.0.1:1/"]);
     ended.failed(1, &["127.0.0.1:1"]);
     assert!(!ended.stderr.contains("sw0rdf1sh"));
+}
+
+#[test]
+fn machines_get_their_object_after_a_failure_too() {
+    let refused = "amqp://guest:sw0rdf1sh@127.0.0.1:1/";
+    let site = Site::new("php", "worker.php", 1);
+    let config = site.config();
+    let address = format!("amqp1.addr={refused}");
+    for (line, counted) in [
+        (&["push", "-c", &config, "-o", &address, "work", "test", "--json"][..], "confirmed"),
+        (&["push", "-c", "/nowhere/.rr.yaml", "work", "test", "--json"], "confirmed"),
+        (&["push", "-c", &config, "elsewhere", "test", "--json"], "confirmed"),
+        (&["demo", "--addr", refused, "--json"], "pushed"),
+    ] {
+        let ended = run(line);
+        ended.failed(1, &[]);
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(answer[counted], 0, "{ended:?}");
+        let error = answer["error"].as_str().unwrap();
+        assert!(!error.is_empty() && ended.stderr.contains(error), "{ended:?}");
+        assert!(!ended.stdout.contains("sw0rdf1sh"), "{ended:?}");
+    }
 }
 
 #[test]
