@@ -1,11 +1,8 @@
 //! Maps (§1.6.23): keys and values in order; and those whose keys are of one type.
 
-use super::constructor::code;
-use super::{ElementType, Symbol, Value};
-use crate::decode::{Decode, Decoder};
-use crate::encode::{Encode, compound_len, put_compound};
+use super::{Symbol, Value};
+use crate::decode::Decoder;
 use crate::error::{DecodeError, Found};
-use bytes::BytesMut;
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -88,7 +85,8 @@ macro_rules! keyed_map {
                 self.0.retain(|(key, value)| keep(key, value));
             }
 
-            fn items_len(&self) -> usize {
+            /// Octets of keys and values, without size and count.
+            pub(crate) fn items_len(&self) -> usize {
                 use $crate::encode::Encode;
                 self.0.iter().map(|(key, value)| key.encoded_len() + value.encoded_len()).sum()
             }
@@ -172,134 +170,23 @@ macro_rules! keyed_map {
 }
 pub(crate) use keyed_map;
 
-/// A map with keys of any type, in order (§1.6.23).
-///
-/// ```
-/// use amqp_codec::types::{Map, Value};
-///
-/// let map: Map = [("durable", true), ("exclusive", false)].into_iter().collect();
-/// assert_eq!(map.get("durable"), Some(&Value::Bool(true)));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Map(Vec<(Value, Value)>);
+keyed_map! {
+    /// A map with keys of any type, in order (§1.6.23). Strings and symbols are both found by their text.
+    ///
+    /// ```
+    /// use amqp_codec::types::{Map, Value};
+    ///
+    /// let map: Map = [("durable", true), ("exclusive", false)].into_iter().collect();
+    /// assert_eq!(map.get("durable"), Some(&Value::Bool(true)));
+    /// ```
+    Map, Value, "any", |wanted, found| found.as_str() == Some(wanted)
+}
 
 impl Map {
-    /// An empty map; nothing is allocated.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The value whose key is this text, be it a string or a symbol.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known.as_str() == Some(key)).map(|(_, value)| value)
-    }
-
     /// The value of a key of any type.
     #[must_use]
     pub fn get_value(&self, key: &Value) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
-    }
-
-    /// Sets the value of a key: replaces it in its place, or adds it at the end.
-    pub fn insert(&mut self, key: impl Into<Value>, value: impl Into<Value>) {
-        let (key, value) = (key.into(), value.into());
-        match self.0.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, before)) => *before = value,
-            None => self.0.push((key, value)),
-        }
-    }
-
-    /// The entries, in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, (Value, Value)> {
-        self.0.iter()
-    }
-
-    /// Octets of keys and values, without size and count.
-    pub(crate) fn items_len(&self) -> usize {
-        self.0.iter().map(|(key, value)| key.encoded_len() + value.encoded_len()).sum()
-    }
-
-    /// A map whose format code was taken.
-    pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let compound = input.enter(code, ElementType::Map)?;
-        if compound.count % 2 != 0 {
-            return Err(input.error(
-                "an even count of keys and values",
-                Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX)),
-            ));
-        }
-        let count = compound.count / 2;
-        let mut entries = Vec::with_capacity(count);
-        for _ in 0..count {
-            let key = Value::decode(input)?;
-            entries.push((key, Value::decode(input)?));
-        }
-        input.leave(&compound)?;
-        refuse_duplicates(input, count, entries.iter().map(|(key, _)| key))?;
-        Ok(Self(entries))
-    }
-}
-
-impl Decode for Map {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
-        let code = input.code()?;
-        Self::decode_data(code, input)
-    }
-}
-
-impl Encode for Map {
-    fn encoded_len(&self) -> usize {
-        compound_len(self.items_len(), self.0.len() * 2)
-    }
-
-    fn encode(&self, out: &mut BytesMut) {
-        put_compound(out, code::MAP8, code::MAP32, self.items_len(), self.0.len() * 2);
-        for (key, value) in &self.0 {
-            key.encode(out);
-            value.encode(out);
-        }
-    }
-}
-
-impl<K: Into<Value>, V: Into<Value>> FromIterator<(K, V)> for Map {
-    fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
-        let mut map = Self::new();
-        for (key, value) in entries {
-            map.insert(key, value);
-        }
-        map
-    }
-}
-
-impl IntoIterator for Map {
-    type Item = (Value, Value);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a Map {
-    type Item = &'a (Value, Value);
-    type IntoIter = std::slice::Iter<'a, (Value, Value)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 }
 
