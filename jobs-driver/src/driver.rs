@@ -159,6 +159,11 @@ impl Driver {
                 let _ = task.await;
             }
         }
+        // Whoever asks for it may just have mended it.
+        pipeline.forget_refused();
+        if let Some(broker) = self.core().broker.borrow().as_deref() {
+            broker.sightings().forget(pipeline.queue());
+        }
         pipeline.desired.send_replace(Desired::Running);
         let (first, result) = oneshot::channel();
         *consumer = Some(tokio::spawn(consume(self.core().clone(), pipeline.clone(), first)));
@@ -173,7 +178,10 @@ impl Driver {
             Err(_) => Err(DriverError::Timeout {
                 pipeline: pipeline.name.clone(),
                 after: self.core().timeout,
-                reason: "the broker did not let the pipeline consume".to_owned(),
+                reason: match pipeline.hindrance() {
+                    Some(reason) => format!("the broker did not let the pipeline consume: {reason}"),
+                    None => "the broker did not let the pipeline consume".to_owned(),
+                },
             }),
         }
     }
@@ -249,6 +257,7 @@ impl Driver {
         let broker = self.managed(&pipeline, "declare queues").await?;
         declare::declare(&broker, &pipeline).await.map_err(|fault| refused(&pipeline, &fault))?;
         pipeline.forget_prepared();
+        pipeline.forget_refused();
         Ok(())
     }
 
@@ -305,7 +314,7 @@ impl Driver {
     /// Whether there is a connection at the moment.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.core().broker.borrow().as_ref().is_some_and(|broker| !broker.is_closed())
+        self.core().is_connected()
     }
 
     /// The most urgent job of all consumed pipelines; waits for one. `None` once the driver shuts down.

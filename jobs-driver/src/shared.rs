@@ -19,8 +19,8 @@ use crate::queue::JobQueue;
 
 /// Events that a slow watcher may fall behind before it misses some.
 const EVENT_BACKLOG: usize = 256;
-/// A connection that lived this long was a good one: the pauses start anew after it.
-const GOOD_CONNECTION: Duration = Duration::from_secs(60);
+/// What lived this long was a good connection, or a good link: the pauses start anew after it.
+const GOOD_LIFE: Duration = Duration::from_secs(60);
 
 /// The shared state of a driver.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ impl Core {
         }
     }
 
+    /// Whether there is a connection at the moment.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.broker.borrow().as_ref().is_some_and(|broker| !broker.is_closed())
+    }
+
     fn became(&self, broker: Broker, again: bool) -> Arc<Broker> {
         let broker = Arc::new(broker);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = broker.recognised.info.clone();
@@ -143,9 +148,7 @@ pub(crate) async fn supervise(core: Arc<Core>) {
             error = broker.closed() => error.to_string(),
         };
         core.broker.send_replace(None);
-        if since.elapsed() >= GOOD_CONNECTION {
-            pauses.start_anew();
-        }
+        pauses.ended_after(since.elapsed());
         let Some(next) = reconnect(&core, &mut closing, &mut pauses, broker.epoch + 1, error).await else {
             break;
         };
@@ -214,8 +217,11 @@ impl Pauses {
         limit.mul_f64(rand::rng().random_range(0.1..=1.0))
     }
 
-    pub(crate) const fn start_anew(&mut self) {
-        self.limit = self.min;
+    /// Starts anew after something that lasted long enough to have been good.
+    pub(crate) fn ended_after(&mut self, lived: Duration) {
+        if lived >= GOOD_LIFE {
+            self.limit = self.min;
+        }
     }
 
     pub(crate) const fn longest(&mut self) {
@@ -238,7 +244,9 @@ mod tests {
             limit = (limit * 2).min(max);
         }
         assert_eq!(pauses.limit, max);
-        pauses.start_anew();
+        pauses.ended_after(GOOD_LIFE - Duration::from_millis(1));
+        assert_eq!(pauses.limit, max);
+        pauses.ended_after(GOOD_LIFE);
         assert!(pauses.next() <= min);
         pauses.longest();
         assert_eq!(pauses.limit, max);

@@ -105,3 +105,62 @@ async fn a_message_that_cannot_be_decoded_is_rejected_and_consumption_goes_on() 
     driver.shutdown(std::time::Duration::ZERO).await;
     running.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_that_cannot_consume_for_now_says_why() {
+    let mut limits = amqp_broker::Limits::default();
+    limits.max_queues = 0;
+    let running = amqp_broker::Broker::builder()
+        .listen("127.0.0.1:0")
+        .anonymous(true)
+        .limits(limits)
+        .start()
+        .await
+        .unwrap();
+    let config = jobs_driver::config::JobsConfig::new(&running.address())
+        .unwrap()
+        .pipeline("p", jobs_driver::config::PipelineConfig::new("q"))
+        .timeout(std::time::Duration::from_millis(500));
+    let driver = jobs_driver::Driver::start(config).await.unwrap();
+    let error = driver.run("p").await.unwrap_err();
+    assert!(matches!(error, jobs_driver::DriverError::Timeout { .. }), "{error:?}");
+    assert!(error.to_string().contains("resource-limit-exceeded"), "{error}");
+    let state = driver.state().await.remove(0);
+    assert!(
+        state.error.as_deref().is_some_and(|error| error.contains("resource-limit-exceeded")),
+        "{state:?}"
+    );
+    driver.shutdown(std::time::Duration::ZERO).await;
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_queue_is_asked_for_once_a_second() {
+    let running = amqp_broker::Broker::builder()
+        .listen("127.0.0.1:0")
+        .anonymous(true)
+        .create_on_demand(false)
+        .start()
+        .await
+        .unwrap();
+    let broker = Broker { url: running.address(), kind: Kind::Embedded, management: String::new() };
+    let pipeline = jobs_driver::config::PipelineConfig::new("q");
+    let driver = jobs_driver::Driver::start(broker.config([("p", pipeline)], false)).await.unwrap();
+    let job = || jobs_driver::Job::new("p", "j", "");
+    let asked = std::time::Instant::now();
+    assert!(matches!(driver.push(job()).await, Err(jobs_driver::PushError::Target { .. })));
+    running.declare_queue("q", amqp_broker::QueueOptions::default()).unwrap();
+    let again = driver.push(job()).await;
+    if asked.elapsed() < std::time::Duration::from_secs(1) {
+        assert!(matches!(again, Err(jobs_driver::PushError::Target { .. })), "{again:?}");
+    }
+    // Whoever makes the queue, or asks for it by name, need not wait.
+    driver.declare("p").await.unwrap();
+    driver.push(job()).await.unwrap();
+    running.delete_queue("q").unwrap();
+    behaviour::support::until("it is missed", async || driver.push(job()).await.is_err()).await;
+    running.declare_queue("q", amqp_broker::QueueOptions::default()).unwrap();
+    behaviour::support::until("it is found again", async || driver.push(job()).await.is_ok()).await;
+    driver.shutdown(std::time::Duration::ZERO).await;
+    running.shutdown().await;
+}

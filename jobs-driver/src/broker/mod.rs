@@ -3,6 +3,7 @@
 
 mod connect;
 mod management;
+mod sightings;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use tokio::sync::OnceCell;
 pub(crate) use connect::connect;
 pub(crate) use management::{Management, ManagementError, Reply};
 
+use self::sightings::Sightings;
 use crate::profile::{Profile, QueueDeclaration, Recognised, queue_path};
 
 /// Senders that are kept beside each other; the one that was opened first makes room for a new one.
@@ -33,6 +35,7 @@ pub(crate) struct Broker {
     management: Management,
     /// The waiting rooms declared over this connection, by the queue (or exchange and key) they lead to.
     rooms: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    sightings: Mutex<Sightings>,
 }
 
 /// Senders by address; the empty address is the anonymous terminus.
@@ -53,6 +56,7 @@ impl Broker {
             senders: Mutex::default(),
             management,
             rooms: Mutex::default(),
+            sightings: Mutex::default(),
         }
     }
 
@@ -195,6 +199,11 @@ impl Broker {
     /// The waiting rooms that lead to `target`, as far as they were used over this connection.
     pub(crate) fn rooms_of(&self, target: &str) -> Vec<String> {
         self.rooms().get(target).into_iter().flatten().cloned().collect()
+    }
+
+    /// The queues that were looked for over this connection.
+    pub(crate) fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<String>>> {

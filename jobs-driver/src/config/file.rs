@@ -52,7 +52,9 @@ impl File {
         let name = path.display().to_string();
         let text = read(path)?;
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::build(text, &name, directory, options)
+        // Absolute, so that a process may change its working directory and still find what the file names.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        Self::build(text, &name, &directory, options)
     }
 
     /// Reads a configuration from memory; `name` is used in errors. Relative paths in it are relative to the working
@@ -77,7 +79,10 @@ impl File {
         for entry in &options.overrides {
             let Some((path, value)) = entry.split_once('=').filter(|(path, _)| !path.trim().is_empty())
             else {
-                return Err(ConfigError::new(name, format!("override {entry:?}: expected key.path=value")));
+                // What comes behind the key may be a secret.
+                let key = entry.split(['=', ':']).next().unwrap_or_default();
+                let message = format!("override \"{key}…\": expected key.path=value");
+                return Err(ConfigError::new(name, message));
             };
             let value = environment.expand(unquote(value.trim()));
             file.root.set(path.trim(), Node::Text(value));
@@ -142,7 +147,7 @@ impl File {
         !matches!(self.root.find(path), None | Some(Node::Null))
     }
 
-    /// The directory of the file; relative paths in the file are relative to it.
+    /// The directory of the file, absolute if it was loaded; relative paths in the file are relative to it.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -354,3 +354,26 @@ fn included_files_replace_sections_and_envfile_adds_variables() {
     let error = File::load(&path("none.yaml"), &options()).unwrap_err().to_string();
     assert!(error.contains("none.yaml: cannot read the configuration file"), "{error}");
 }
+
+#[test]
+fn paths_in_a_file_do_not_depend_on_the_working_directory_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "amqp1: {addr: 'amqps://h/', tls: {root_ca: ca.pem}}\n";
+    std::fs::write(directory.path().join(".rr.yaml"), text).unwrap();
+    let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let relative = up.join(directory.path().strip_prefix("/").unwrap()).join(".rr.yaml");
+    assert!(relative.is_relative());
+    let file = File::load(&relative, &options()).unwrap();
+    assert!(file.directory().is_absolute(), "{:?}", file.directory());
+    let config = JobsConfig::from_file(&file).unwrap();
+    assert!(config.connection.tls.root_ca.unwrap().is_absolute());
+}
+
+#[test]
+fn a_bad_override_does_not_show_its_value() {
+    for (entry, key) in [("amqp1.password:s3cret", "amqp1.password…"), ("=s3cret", "\"…\"")] {
+        let options = LoadOptions { overrides: vec![entry.to_owned()], ..options() };
+        let error = File::parse("", "x", &options).unwrap_err().to_string();
+        assert!(error.contains(key) && !error.contains("s3cret"), "{error}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_transport::{Credit, Delivery, LinkError, Receiver};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::declare::{Prepared, prepare};
 use super::settle::Taken;
@@ -24,6 +24,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// How often a pipeline that needs a person is tried.
 const SLOW_RETRY: Duration = Duration::from_secs(30);
 
+/// How often a fault that lasts is told of, although it should pass.
+const REMIND: Duration = Duration::from_secs(300);
+
 /// How a served link came to its end.
 enum End {
     Stopped,
@@ -38,6 +41,7 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
     let mut desired = pipeline.desired.subscribe();
     let mut pauses = Pauses::new(RETRY.0, RETRY.1);
     let mut first = Some(first);
+    let mut warned: Option<Instant> = None;
     loop {
         let now = *desired.borrow_and_update();
         match now {
@@ -62,6 +66,8 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
                         // Whoever asked may have gone away.
                         let _ = first.send(Ok(()));
                     }
+                    warned = None;
+                    let since = Instant::now();
                     tracing::info!(pipeline = %pipeline.name, queue = %pipeline.queue(), "consuming");
                     core.tell(Event::PipelineReady { pipeline: pipeline.name.clone() });
                     let link = Link { core: &core, pipeline: &pipeline, broker: &broker, prepared: &prepared };
@@ -69,6 +75,7 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
                         End::Stopped => break,
                         End::Lost(error) => {
                             link.forget_waiting();
+                            pauses.ended_after(since.elapsed());
                             link_fault(&error, || broker.profile().missing_queue(pipeline.queue()))
                         }
                     }
@@ -85,7 +92,14 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
         }
         let pause = match &fault {
             Fault::Passing(reason) => {
-                tracing::debug!(pipeline = %pipeline.name, reason, "the pipeline's link is tried again");
+                pipeline.set_hindrance(Some(reason.clone()));
+                // A lost connection is told of elsewhere.
+                if core.is_connected() && warned.is_none_or(|at| at.elapsed() >= REMIND) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(pipeline = %pipeline.name, reason, "the pipeline cannot consume; it is tried again");
+                } else {
+                    tracing::debug!(pipeline = %pipeline.name, reason, "the pipeline's link is tried again");
+                }
                 pauses.next()
             }
             Fault::Lasting(reason) => {
@@ -101,6 +115,7 @@ pub(crate) async fn consume(core: Arc<Core>, pipeline: Arc<Pipeline>, first: Fir
             _ = desired.changed() => {}
         }
     }
+    pipeline.set_hindrance(None);
     pipeline.set_phase(Phase::Stopped);
 }
 
@@ -140,6 +155,7 @@ impl Link<'_> {
                     if let Err(error) = receiver.resume() {
                         return End::Lost(error);
                     }
+                    self.pipeline.set_hindrance(None);
                     self.pipeline.set_phase(Phase::Running);
                     if let Err(error) = self.receive(&receiver, desired).await {
                         return End::Lost(error);

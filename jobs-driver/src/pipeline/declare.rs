@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use amqp_codec::types::Value;
 use amqp_transport::Credit;
+use tokio::time::Instant;
 
 use super::Pipeline;
 use crate::broker::{Broker, ManagementError, close};
@@ -65,10 +66,30 @@ pub(crate) async fn prepare(broker: &Broker, pipeline: &Pipeline) -> Result<Arc<
     if let Some(prepared) = pipeline.prepared(broker.epoch) {
         return Ok(prepared);
     }
+    // While somebody asks, the rest waits for the answer.
     let _one_at_a_time = pipeline.preparing.lock().await;
     if let Some(prepared) = pipeline.prepared(broker.epoch) {
         return Ok(prepared);
     }
+    if let Some(reason) = pipeline.refused(broker.epoch) {
+        return Err(Fault::Lasting(reason));
+    }
+    match find_out(broker, pipeline).await {
+        Ok(prepared) => {
+            let prepared = Arc::new(prepared);
+            pipeline.set_prepared(Some((broker.epoch, prepared.clone())));
+            Ok(prepared)
+        }
+        Err(fault) => {
+            if let Fault::Lasting(reason) = &fault {
+                pipeline.set_refused(broker.epoch, reason);
+            }
+            Err(fault)
+        }
+    }
+}
+
+async fn find_out(broker: &Broker, pipeline: &Pipeline) -> Result<Prepared, Fault> {
     let facts = match pipeline.config.declare {
         Declare::Off => QueueFacts::default(),
         Declare::Check => check(broker, pipeline).await?,
@@ -85,9 +106,7 @@ pub(crate) async fn prepare(broker: &Broker, pipeline: &Pipeline) -> Result<Arc<
         }
     };
     let route = find_route(broker, pipeline).await?;
-    let prepared = Arc::new(Prepared { facts, route });
-    pipeline.set_prepared(Some((broker.epoch, prepared.clone())));
-    Ok(prepared)
+    Ok(Prepared { facts, route })
 }
 
 /// Declares the queue, its dead-letter queue, and the exchange with its binding.
@@ -162,16 +181,24 @@ async fn check(broker: &Broker, pipeline: &Pipeline) -> Result<QueueFacts, Fault
     Ok(QueueFacts::default())
 }
 
-/// Whether a queue can be consumed from, which is the one check that every broker makes.
+/// Whether a queue can be consumed from, which is the one check that every broker makes. The answer is kept for a while.
 pub(crate) async fn exists(broker: &Broker, queue: &str) -> Result<(), Fault> {
+    if let Some(known) = broker.sightings().get(queue, Instant::now()) {
+        return known.map_err(Fault::Lasting);
+    }
     let profile = broker.profile();
-    match broker.attach_receiver(&profile.queue_source(queue), Credit::Manual).await {
+    let found = match broker.attach_receiver(&profile.queue_source(queue), Credit::Manual).await {
         Ok(receiver) => {
             close(receiver).await;
             Ok(())
         }
-        Err(error) => Err(link_fault(&error, || profile.missing_queue(queue))),
-    }
+        Err(error) => match link_fault(&error, || profile.missing_queue(queue)) {
+            Fault::Lasting(reason) => Err(reason),
+            passing @ Fault::Passing(_) => return Err(passing),
+        },
+    };
+    broker.sightings().keep(queue, found.clone(), Instant::now());
+    found.map_err(Fault::Lasting)
 }
 
 fn facts(body: &Value) -> QueueFacts {

@@ -8,11 +8,17 @@ pub(crate) mod stats;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::config::PipelineConfig;
 use crate::pipeline::declare::Prepared;
+
+/// How long a pipeline that the broker has refused is not asked for again: a caller that pushes in a loop must not keep the
+/// broker busy with refusals.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// What a pipeline is meant to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,10 @@ pub(crate) struct Pipeline {
     /// What was found out about queue and route, by connection.
     prepared: Mutex<Option<(u64, Arc<Prepared>)>>,
     preparing: tokio::sync::Mutex<()>,
+    /// Why it could not be used over a connection, and since when.
+    refused: Mutex<Option<(u64, Instant, String)>>,
+    /// Why it does not consume at the moment, although it may soon.
+    hindrance: Mutex<Option<String>>,
     /// The task that consumes, and the switch for its next one.
     pub(crate) consumer: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -69,6 +79,8 @@ impl Pipeline {
             queued: AtomicU64::new(0),
             prepared: Mutex::new(None),
             preparing: tokio::sync::Mutex::new(()),
+            refused: Mutex::new(None),
+            hindrance: Mutex::new(None),
             consumer: tokio::sync::Mutex::new(None),
         }
     }
@@ -99,6 +111,33 @@ impl Pipeline {
     /// Forgets what was found out, because something is not as it was.
     pub(crate) fn forget_prepared(&self) {
         self.set_prepared(None);
+    }
+
+    /// Why connection `epoch` cannot be used, if that was found out a moment ago.
+    pub(crate) fn refused(&self, epoch: u64) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, since, reason) = refused.as_ref()?;
+        (*of == epoch && since.elapsed() < REFUSED).then(|| reason.clone())
+    }
+
+    /// Remembers for a moment why connection `epoch` cannot be used.
+    pub(crate) fn set_refused(&self, epoch: u64, reason: &str) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused = Some((epoch, Instant::now(), reason.to_owned()));
+    }
+
+    /// Asks again, because somebody may have mended it.
+    pub(crate) fn forget_refused(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What keeps the pipeline from consuming for a while.
+    pub(crate) fn hindrance(&self) -> Option<String> {
+        self.hindrance.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_hindrance(&self, reason: Option<String>) {
+        *self.hindrance.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// Jobs that this process holds and has not settled.

@@ -115,6 +115,16 @@ impl Parcel<'_> {
             (Destination::Route, Some(key)) => prepared.route.with_key(key),
             (Destination::Route, None) => prepared.route.clone(),
         };
+        if let (Route::Queue(queue), Some(_)) = (&route, &self.own_key)
+            && !broker.profile().checks_targets()
+        {
+            // The pipeline's own queue has been looked for, this one has not.
+            match exists(broker, queue).await {
+                Ok(()) => {}
+                Err(Fault::Passing(reason)) => return Err(Attempt::Again(reason)),
+                Err(Fault::Lasting(reason)) => return Err(self.target(reason)),
+            }
+        }
         if self.delay.is_zero() {
             return self.send(broker, &route, &self.message, self.own_key.is_some()).await;
         }
@@ -211,7 +221,13 @@ impl Parcel<'_> {
         };
         let sender = match broker.sender(link).await {
             Ok(sender) => sender,
-            Err(error) => return Err(self.fault(link_fault(&error, missing))),
+            Err(error) => {
+                let fault = link_fault(&error, missing);
+                if let (Fault::Lasting(reason), false) = (&fault, passing_by) {
+                    self.pipeline.set_refused(broker.epoch, reason);
+                }
+                return Err(self.fault(fault));
+            }
         };
         match sender.send(payload).await {
             Ok(Outcome::Accepted) => Ok(()),
@@ -244,9 +260,13 @@ impl Parcel<'_> {
             Fault::Lasting(reason) => {
                 // Somebody may mend it; then the next push should see it.
                 self.pipeline.forget_prepared();
-                Attempt::Fail(PushError::Target { pipeline: self.pipeline.name.clone(), reason })
+                self.target(reason)
             }
         }
+    }
+
+    fn target(&self, reason: String) -> Attempt {
+        Attempt::Fail(PushError::Target { pipeline: self.pipeline.name.clone(), reason })
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn state(broker: Option<&Broker>, pipeline: &Pipeline) -> Pipel
         error: match phase {
             Phase::Failed(error) => Some(error),
             _ if broker.is_none() => Some("not connected to the broker".to_owned()),
-            _ => None,
+            _ => pipeline.hindrance(),
         },
     };
     let Some(broker) = broker.filter(|broker| broker.profile().has_management()) else { return state };
