@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use amqp_codec::ByteString;
 use amqp_transport::{ListenerOptions, StaticCredentials};
@@ -23,6 +24,9 @@ const PRODUCT: &str = "rr-jobs embedded broker";
 
 /// What the broker can do, in the open.
 const CAPABILITIES: [&str; 3] = ["ANONYMOUS-RELAY", "DELAYED_DELIVERY", "LINK_PAIR_V1_0"];
+
+/// How long to wait after a connection could not be accepted: what is short may be there again by then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a broker is set up. Made by [`Broker::builder`]; ends with [`start`](Self::start).
 #[derive(Clone)]
@@ -299,18 +303,14 @@ impl Acceptor {
         });
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((_, peer)) if connections.len() >= self.limits.max_connections => {
+                accepted = or_pause(listener.accept()) => match accepted {
+                    Some((_, peer)) if connections.len() >= self.limits.max_connections => {
                         tracing::warn!(%peer, "connection refused: there are too many");
                     }
-                    Ok((stream, peer)) => {
+                    Some((stream, peer)) => {
                         connections.spawn(self.connection(stream, peer));
                     }
-                    // The peer has gone already, or files have run out: either passes.
-                    Err(error) => {
-                        tracing::warn!(%error, "connection not accepted");
-                        tokio::task::yield_now().await;
-                    }
+                    None => {}
                 },
                 Some(_) = connections.join_next() => {}
                 () = stopped(&mut stopping) => break,
@@ -346,6 +346,19 @@ impl Acceptor {
     }
 }
 
+/// What was accepted. After an error it gives nothing, and that only after a pause: files have run out, and trying again
+/// at once would take the whole processor and fill the log. Cancel-safe, if `accept` is.
+async fn or_pause<T>(accept: impl Future<Output = io::Result<T>>) -> Option<T> {
+    match accept.await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            tracing::warn!(%error, "connection not accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
 /// Waits until the broker stops, or is dropped.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error says that the broker is gone, which is the same.
@@ -355,4 +368,20 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 /// The words of an error.
 fn text_of(error: &amqp_codec::transport::ErrorInfo) -> String {
     error.description.as_ref().map_or_else(|| error.condition.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_an_error_the_next_connection_is_accepted_only_after_a_pause() {
+        let begun = Instant::now();
+        let no_files = async { Err::<(), _>(io::Error::from_raw_os_error(24)) };
+        assert_eq!(or_pause(no_files).await, None);
+        assert!(begun.elapsed() >= ACCEPT_PAUSE);
+        assert_eq!(or_pause(async { Ok(7) }).await, Some(7));
+    }
 }
