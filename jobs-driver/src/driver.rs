@@ -155,9 +155,10 @@ impl Driver {
                 return Ok(());
             }
             // It is about to stop; let it.
-            if let Some(task) = consumer.take() {
+            if let Some(task) = consumer.as_mut() {
                 let _ = task.await;
             }
+            *consumer = None;
         }
         // Whoever asks for it may just have mended it.
         pipeline.forget_refused();
@@ -173,6 +174,10 @@ impl Driver {
             Ok(Ok(Err(fault))) => {
                 pipeline.desired.send_replace(Desired::Stopped);
                 Err(refused(&pipeline, &fault))
+            }
+            Ok(Err(_)) if *pipeline.desired.borrow() == Desired::Stopped && !self.core().is_closing() => {
+                let reason = "it was stopped before it could consume".to_owned();
+                Err(DriverError::State { pipeline: pipeline.name.clone(), reason })
             }
             Ok(Err(_)) => Err(DriverError::Closed),
             Err(_) => Err(DriverError::Timeout {
@@ -228,11 +233,13 @@ impl Driver {
     /// The pipeline is unknown.
     pub async fn stop(&self, name: &str) -> Result<(), DriverError> {
         let pipeline = self.pipeline(name)?;
+        // The task stays where it is until it has ended: nobody may start another one beside it.
+        let mut consumer = pipeline.consumer.lock().await;
         pipeline.desired.send_replace(Desired::Stopped);
-        let task = pipeline.consumer.lock().await.take();
-        if let Some(task) = task {
+        if let Some(task) = consumer.as_mut() {
             let _ = task.await;
         }
+        *consumer = None;
         Ok(())
     }
 
@@ -375,7 +382,10 @@ impl Driver {
         }
         let deadline = Instant::now() + GOODBYE;
         for pipeline in &pipelines {
-            if let Some(mut task) = pipeline.consumer.lock().await.take() {
+            // Whoever stops the pipeline at this moment waits for its task; it ends with the connection.
+            if let Ok(mut consumer) = timeout_at(deadline, pipeline.consumer.lock()).await
+                && let Some(mut task) = consumer.take()
+            {
                 let is_idle = *pipeline.active.borrow() == 0;
                 if !is_idle || timeout_at(deadline, &mut task).await.is_err() {
                     task.abort();

@@ -72,6 +72,8 @@ suite! {
     a_delay_beyond_all_clocks_is_a_long_one
     a_job_whose_requeue_fails_comes_back_after_a_pause
     no_copy_of_a_lost_job_is_published
+    run_waits_for_a_stop_that_was_begun_before
+    a_routing_key_to_a_missing_queue_is_an_error
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

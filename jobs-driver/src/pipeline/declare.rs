@@ -166,7 +166,13 @@ async fn check(broker: &Broker, pipeline: &Pipeline) -> Result<QueueFacts, Fault
     if profile.has_management() {
         return match broker.manage("GET", &queue_path(queue), Value::Null).await {
             Ok(reply) if reply.status == 404 => Err(Fault::Lasting(profile.missing_queue(queue))),
-            Ok(reply) => Ok(facts(&reply.body)),
+            Ok(reply) => {
+                let facts = facts(&reply.body);
+                if let Some(warning) = profile.warning(&facts) {
+                    tracing::warn!(pipeline = %pipeline.name, queue, "{warning}");
+                }
+                Ok(facts)
+            }
             Err(error) if broker.is_closed() => Err(passing(error)),
             Err(error) => {
                 // Perhaps this user may not ask; the links will tell whether the queue is there.
@@ -202,8 +208,13 @@ pub(crate) async fn exists(broker: &Broker, queue: &str) -> Result<(), Fault> {
 }
 
 fn facts(body: &Value) -> QueueFacts {
-    let kind = body.as_map().and_then(|map| map.get("type")).and_then(Value::as_str);
-    QueueFacts { kind: kind.map(str::to_owned) }
+    let get = |key: &str| body.as_map().and_then(|map| map.get(key));
+    let argument = |key: &str| get("arguments").and_then(Value::as_map).and_then(|map| map.get(key));
+    QueueFacts {
+        kind: get("type").and_then(Value::as_str).map(str::to_owned),
+        delivery_limit: argument("x-delivery-limit").and_then(Value::as_i64),
+        has_dead_letters: argument("x-dead-letter-exchange").is_some(),
+    }
 }
 
 /// The configured exchange, unless it is the default one.

@@ -179,7 +179,7 @@ impl ActiveJob {
             return self.settle(outcome);
         }
         if delay.is_zero() {
-            let outcome = profile.failed();
+            let outcome = profile.failed(&self.prepared.facts);
             return self.settle(outcome);
         }
         self.requeue(Headers::new(), delay).await

@@ -7,7 +7,7 @@ use amqp_codec::types::{Fields, Symbol, Value};
 use amqp_transport::Outcome;
 
 use super::address::segment;
-use super::{DelayPlan, DelayRequest, Profile, millis, switched_off};
+use super::{DelayPlan, DelayRequest, Profile, QueueFacts, millis, switched_off};
 
 /// Message annotation with the time at which a message may be handed out, in epoch milliseconds.
 pub(super) const DELIVERY_TIME: &str = "x-opt-delivery-time";
@@ -50,7 +50,7 @@ impl Profile for Embedded {
         })
     }
 
-    fn failed(&self) -> Outcome {
+    fn failed(&self, _queue: &QueueFacts) -> Outcome {
         Outcome::Modified(Modified {
             delivery_failed: true,
             undeliverable_here: false,

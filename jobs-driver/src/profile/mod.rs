@@ -91,8 +91,15 @@ pub(crate) trait Profile: fmt::Debug + Send + Sync {
     }
 
     /// How a job that failed goes back to its queue.
-    fn failed(&self) -> Outcome {
+    fn failed(&self, queue: &QueueFacts) -> Outcome {
+        let _ = queue;
         Outcome::Released
+    }
+
+    /// What somebody should know about the queue before jobs are lost in it.
+    fn warning(&self, queue: &QueueFacts) -> Option<String> {
+        let _ = queue;
+        None
     }
 
     /// How a job that failed for good is ended: dead-lettered where the queue says so.
@@ -117,6 +124,10 @@ pub(crate) trait Profile: fmt::Debug + Send + Sync {
 pub(crate) struct QueueFacts {
     /// `quorum`, `classic`, …; `None` when the broker does not say.
     pub(crate) kind: Option<String>,
+    /// The queue's own limit of deliveries, negative for none; `None` when it names none.
+    pub(crate) delivery_limit: Option<i64>,
+    /// Whether the queue itself names a dead-letter exchange.
+    pub(crate) has_dead_letters: bool,
 }
 
 /// A publication that is to wait.

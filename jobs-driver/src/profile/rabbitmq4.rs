@@ -16,6 +16,11 @@ use crate::config::DelayStrategy;
 /// First version in which a bad link leaves its session alone.
 const LINK_ERRORS_STAY: (u64, u64, u64) = (4, 2, 0);
 
+/// First version in which a released message costs no attempt, and only a failed one counts.
+const RELEASED_IS_FREE: (u64, u64, u64) = (4, 3, 0);
+/// Limit of deliveries of a quorum queue that names none.
+const DEFAULT_LIMIT: i64 = 20;
+
 #[derive(Debug)]
 pub(crate) struct RabbitMq4 {
     version: (u64, u64, u64),
@@ -76,8 +81,32 @@ impl Profile for RabbitMq4 {
         DelayPlan::Declare(QueueDeclaration::waiting_room(name, wait, request.exchange, request.routing_key))
     }
 
+    fn failed(&self, queue: &QueueFacts) -> Outcome {
+        // A limit that nobody has set must not throw a job away.
+        let is_wanted = queue.has_dead_letters || queue.delivery_limit.is_some();
+        if self.version >= RELEASED_IS_FREE && is_quorum(queue) && is_wanted {
+            Outcome::Modified(Modified {
+                delivery_failed: true,
+                undeliverable_here: false,
+                message_annotations: None,
+            })
+        } else {
+            Outcome::Released
+        }
+    }
+
+    fn warning(&self, queue: &QueueFacts) -> Option<String> {
+        let limit = queue.delivery_limit.unwrap_or(DEFAULT_LIMIT);
+        (is_quorum(queue) && !queue.has_dead_letters && limit >= 0).then(|| {
+            format!(
+                "this quorum queue drops a job that was handed back {limit} times, for it names no dead-letter exchange; \
+                 set x-dead-letter-exchange, or x-delivery-limit: -1, unless a policy does"
+            )
+        })
+    }
+
     fn dead_letter(&self, reason: &str, queue: &QueueFacts) -> Outcome {
-        if queue.kind.as_deref() == Some("quorum") {
+        if is_quorum(queue) {
             // `rejected` drops its reason; annotations stay with the message on its way to the dead letters.
             let mut annotations = Fields::default();
             annotations.insert(Symbol::from_static("x-opt-rr-reason"), Value::from(shortened(reason)));
@@ -103,6 +132,10 @@ impl Profile for RabbitMq4 {
              for the pipeline, or leave `exchange` out to publish straight to the queue"
         )
     }
+}
+
+fn is_quorum(queue: &QueueFacts) -> bool {
+    queue.kind.as_deref() == Some("quorum")
 }
 
 /// Name of the queue in which jobs for one target wait `millis`. Shared by all who delay jobs for that target.

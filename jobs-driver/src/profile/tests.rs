@@ -169,8 +169,8 @@ fn native_delays_are_epoch_milliseconds_as_long() {
 
 #[test]
 fn dead_letters_keep_their_reason_where_the_broker_can() {
-    let quorum = QueueFacts { kind: Some("quorum".to_owned()) };
-    let classic = QueueFacts { kind: Some("classic".to_owned()) };
+    let quorum = QueueFacts { kind: Some("quorum".to_owned()), ..QueueFacts::default() };
+    let classic = QueueFacts { kind: Some("classic".to_owned()), ..QueueFacts::default() };
     let outcome = profile("RabbitMQ", "4.3.6").dead_letter("boom", &quorum);
     let Outcome::Modified(modified) = outcome else { panic!("{outcome:?}") };
     assert!(modified.undeliverable_here);
@@ -188,12 +188,40 @@ fn dead_letters_keep_their_reason_where_the_broker_can() {
 }
 
 #[test]
-fn only_released_is_used_on_rabbitmq_to_give_a_failed_job_back() {
-    assert!(matches!(profile("RabbitMQ", "3.10.8").failed(), Outcome::Released));
-    assert!(matches!(profile("RabbitMQ", "4.3.6").failed(), Outcome::Released));
-    assert!(
-        matches!(profile("rr-jobs embedded broker", "1").failed(), Outcome::Modified(m) if m.delivery_failed)
-    );
+fn a_failed_job_is_counted_where_somebody_wants_it_counted() {
+    let queue = |kind: &str, delivery_limit, has_dead_letters| QueueFacts {
+        kind: Some(kind.to_owned()),
+        delivery_limit,
+        has_dead_letters,
+    };
+    for (product, version, facts, counted, warned) in [
+        ("RabbitMQ", "4.3.6", queue("quorum", Some(3), true), true, false),
+        ("RabbitMQ", "4.3.6", queue("quorum", Some(3), false), true, true),
+        ("RabbitMQ", "4.3.6", queue("quorum", Some(-1), false), true, false),
+        ("RabbitMQ", "4.3.6", queue("quorum", None, true), true, false),
+        ("RabbitMQ", "4.3.6", queue("quorum", None, false), false, true),
+        ("RabbitMQ", "4.3.6", queue("classic", None, false), false, false),
+        ("RabbitMQ", "4.3.6", QueueFacts::default(), false, false),
+        // There every return counts.
+        ("RabbitMQ", "4.2.9", queue("quorum", Some(3), true), false, false),
+        ("RabbitMQ", "4.0.5", queue("quorum", None, false), false, true),
+        ("RabbitMQ", "3.10.8", queue("quorum", Some(3), true), false, false),
+        ("rr-jobs embedded broker", "1", QueueFacts::default(), true, false),
+        ("other", "1", QueueFacts::default(), false, false),
+    ] {
+        let profile = profile(product, version);
+        let is_counted = match profile.failed(&facts) {
+            Outcome::Modified(modified) => modified.delivery_failed && !modified.undeliverable_here,
+            outcome => {
+                assert!(matches!(outcome, Outcome::Released), "{outcome:?}");
+                false
+            }
+        };
+        assert_eq!(is_counted, counted, "{product} {version} {facts:?}");
+        assert_eq!(profile.warning(&facts).is_some(), warned, "{product} {version} {facts:?}");
+    }
+    let warning = profile("RabbitMQ", "4.0.5").warning(&queue("quorum", None, false)).unwrap();
+    assert!(warning.contains("20 times") && warning.contains("x-delivery-limit"), "{warning}");
 }
 
 #[test]

@@ -621,3 +621,52 @@ pub(crate) async fn no_copy_of_a_lost_job_is_published(broker: &Broker) {
     end(driver).await;
     broker.assert_empty(&queue).await;
 }
+
+pub(crate) async fn run_waits_for_a_stop_that_was_begun_before(broker: &Broker) {
+    let (queue, driver) = one_pipeline(broker).await;
+    driver.push(job()).await.unwrap();
+    let running = next(&driver).await;
+    let spawn_stop = || {
+        let driver = driver.clone();
+        tokio::spawn(async move { driver.stop("p").await })
+    };
+    let stopping = spawn_stop();
+    until("it takes no more", async || !driver.state().await.remove(0).ready).await;
+    let again = {
+        let driver = driver.clone();
+        tokio::spawn(async move { driver.run("p").await })
+    };
+    // A second consumer beside the first would take this one.
+    driver.push(Job::new("p", "second", "")).await.unwrap();
+    assert!(tokio::time::timeout(DELAY, driver.next_job()).await.is_err());
+    assert!(!stopping.is_finished() && !again.is_finished());
+    running.ack().await.unwrap();
+    within("stop", stopping).await.unwrap().unwrap();
+    within("run", again).await.unwrap().unwrap();
+    let second = next(&driver).await;
+    // Nor does a shutdown wait for a stop.
+    let stopping = spawn_stop();
+    until("it takes no more", async || !driver.state().await.remove(0).ready).await;
+    within("shutdown", driver.shutdown(Duration::ZERO)).await;
+    drop(second);
+    within("stop", stopping).await.unwrap().unwrap();
+    let _ = broker.consume(&queue).await;
+    broker.assert_empty(&queue).await;
+}
+
+pub(crate) async fn a_routing_key_to_a_missing_queue_is_an_error(broker: &Broker) {
+    let (queue, driver) = one_pipeline(broker).await;
+    let other = broker.queue().await;
+    driver.push(job().with_header("x-routing-key", &other)).await.unwrap();
+    broker.consume(&other).await;
+    if broker.is_rabbitmq() {
+        for _ in 0..2 {
+            let missing = unique("missing");
+            let error = driver.push(job().with_header("x-routing-key", &missing)).await.unwrap_err();
+            assert!(matches!(error, PushError::Target { .. } | PushError::NotAccepted { .. }), "{error:?}");
+            assert!(error.to_string().contains(&missing), "{error}");
+        }
+    }
+    end(driver).await;
+    broker.assert_empty(&queue).await;
+}
