@@ -156,3 +156,34 @@ async fn an_unpaired_link_is_refused() {
     assert_eq!(error.remote_error().map(|error| error.condition.clone()), Some(conditions::INVALID_FIELD));
     pair.stop().await;
 }
+
+#[tokio::test]
+async fn requests_have_credit_only_when_the_pair_is_complete() {
+    let pair = Pair::start().await;
+    let requests = attach_requests(&pair.session, "half").await;
+    // What the broker sent before its answer to this has arrived with it.
+    pair.send("q", text("x")).await;
+    assert_eq!(requests.credit(), 0);
+    let client = Client { requests, replies: attach_replies(&pair.session, "half").await };
+    for _ in 0..20 {
+        assert_eq!(client.ask("GET", "/queues/q", Value::Null).await.0, "200");
+    }
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn the_half_that_completes_a_pair_is_welcome_when_too_many_wait() {
+    let pair = Pair::start().await;
+    let mut waiting = Vec::new();
+    for number in 0..64 {
+        waiting.push(attach_requests(&pair.session, &format!("half {number}")).await);
+    }
+    let one_more = SenderOptions::new(MANAGEMENT).name("one more").property("paired", true);
+    let error = pair.session.sender(one_more).await.expect_err("refused");
+    let condition = error.remote_error().map(|error| error.condition.clone());
+    assert_eq!(condition, Some(conditions::RESOURCE_LIMIT_EXCEEDED));
+    let requests = waiting.remove(63);
+    let client = Client { requests, replies: attach_replies(&pair.session, "half 63").await };
+    assert_eq!(client.ask("PUT", "/queues/q", Value::Null).await.0, "201");
+    pair.stop().await;
+}

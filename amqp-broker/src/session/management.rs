@@ -38,12 +38,12 @@ impl Halves {
         store: &Arc<Store>,
     ) -> Result<Option<impl Future<Output = ()> + Send + use<>>, LinkError> {
         self.waiting.retain(|_, other| !other.is_closed());
-        if self.waiting.len() >= MAX_HALVES {
+        let key = (request.session_id(), attach.name.clone());
+        if self.waiting.len() >= MAX_HALVES && !self.waiting.contains_key(&key) {
             let text = "too many links to /management wait for their other half";
             request.refuse(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text));
             return Ok(None);
         }
-        let key = (request.session_id(), attach.name.clone());
         let mut half = accept(request, attach)?;
         if let Some(other) = self.waiting.remove(&key) {
             match other.send(half) {
@@ -88,7 +88,8 @@ fn accept(request: LinkRequest, attach: &Attach) -> Result<Half, LinkError> {
                 _ => None,
             };
             let target = Target { address, ..Target::default() };
-            request.accept_as_receiver(target, Credit::Auto(MANAGEMENT_CREDIT)).map(Half::Requests)
+            // Nobody takes requests before the pair is complete: until then there is no credit.
+            request.accept_as_receiver(target, Credit::Manual).map(Half::Requests)
         }
         Role::Receiver => {
             let address = attach.source.as_ref().and_then(|source| source.address.clone());
@@ -100,6 +101,11 @@ fn accept(request: LinkRequest, attach: &Attach) -> Result<Half, LinkError> {
 /// Answers requests until either link ends. One reply at a time: the credit of the requests bounds what waits.
 async fn run(requests: Receiver, replies: Sender, store: Arc<Store>) {
     let end = loop {
+        // What waits already counts against the credit.
+        let queued = u32::try_from(requests.queued()).unwrap_or(u32::MAX);
+        if let Err(error) = requests.set_credit(MANAGEMENT_CREDIT.saturating_sub(queued)) {
+            break error.to_string();
+        }
         let request = match requests.recv().await {
             Ok(request) => request,
             Err(error) => break error.to_string(),
