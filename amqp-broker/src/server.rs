@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp_codec::ByteString;
-use amqp_transport::{ListenerOptions, StaticCredentials};
+use amqp_transport::{Identity, ListenerOptions, StaticCredentials};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -337,7 +337,8 @@ impl Acceptor {
             };
             match accepted {
                 Ok(incoming) => {
-                    tracing::debug!(%peer, identity = ?incoming.identity(), "connection open");
+                    let authenticated = matches!(incoming.identity(), Identity::User(_));
+                    tracing::debug!(%peer, authenticated, "connection open");
                     session::serve(incoming, store, limits, stopping).await;
                 }
                 Err(error) => tracing::debug!(%peer, %error, "connection not opened"),
