@@ -67,6 +67,9 @@ impl Driver {
     /// The first connection fails, or one of those pipelines cannot be consumed for a reason that does not pass by
     /// itself, such as a missing queue. Later losses are no errors: they are repaired, and told by [`events`](Self::events).
     pub async fn start(config: JobsConfig) -> Result<Self, DriverError> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         let broker = connect(&config.connection, 1).await?;
         let pipelines: BTreeMap<String, Arc<Pipeline>> = config
             .pipelines

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod locate;
 mod node;
+mod unused;
 mod validated;
 
 pub use duration::GoDuration;

@@ -377,3 +377,23 @@ fn a_bad_override_does_not_show_its_value() {
         assert!(error.contains(key) && !error.contains("s3cret"), "{error}");
     }
 }
+
+#[test]
+fn keys_without_effect_are_told_with_their_place() {
+    let text = "amqp1:\n  addr: 'amqp://h/'\n  redail: {}\njobs:\n  pipelines:\n    P:\n      driver: amqp1\n      config:\n        queue: q\n        prefech: 3\n        delete_queue_on_stop: true\n        multiple_ack: false\n        redial_timeout: 60\n        exclusive: true\n";
+    let warnings = jobs(text).unwrap().warnings;
+    let expected = [
+        ("3:", "amqp1.redail: unknown key"),
+        ("11:", "jobs.pipelines.P.config.delete_queue_on_stop: has no effect"),
+        ("10:", "jobs.pipelines.P.config.prefech: unknown key"),
+        ("13:", "jobs.pipelines.P.config.redial_timeout: has no effect"),
+        ("14:", "jobs.pipelines.P.config.exclusive: has no effect without"),
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, (line, text)) in warnings.iter().zip(expected) {
+        assert!(warning.contains(&format!(":{line}")) && warning.contains(text), "{warning}");
+    }
+    for documented in [AZURE, RABBITMQ, TLS, ADVANCED] {
+        assert_eq!(jobs(documented).unwrap().warnings, Vec::<String>::new());
+    }
+}

@@ -13,6 +13,7 @@ use super::duration::GoDuration;
 use super::error::ConfigError;
 use super::file::File;
 use super::node::Node;
+use super::unused::{pipeline_warnings, without_effect};
 
 /// Where the broker is when the file does not say.
 const DEFAULT_ADDRESS: &str = "amqp://guest:guest@127.0.0.1:5672/";
@@ -57,6 +58,8 @@ pub struct JobsConfig {
     pub pipeline_size: usize,
     /// How long a push or a pipeline command may take. Default 60 s.
     pub timeout: Duration,
+    /// What the file says without effect, one line each, with its place. Logged when the driver starts.
+    pub warnings: Vec<String>,
 }
 
 impl JobsConfig {
@@ -72,6 +75,7 @@ impl JobsConfig {
             consume: Vec::new(),
             pipeline_size: DEFAULT_PIPELINE_SIZE,
             timeout: DEFAULT_TIMEOUT,
+            warnings: Vec::new(),
         })
     }
 
@@ -111,12 +115,20 @@ impl JobsConfig {
             consume: Vec::new(),
             pipeline_size: jobs.pipeline_size.filter(|size| *size > 0).unwrap_or(DEFAULT_PIPELINE_SIZE),
             timeout: jobs.timeout.filter(|t| *t > 0).map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+            warnings: Vec::new(),
         };
+        if let Some(Node::Map(section)) = file.node("amqp1") {
+            let defaults = section.iter().filter(|(key, _)| !CONNECTION_KEYS.contains(&key.as_str()));
+            let defaults = defaults.map(|(key, value)| (key.clone(), value.clone())).collect();
+            config.warnings.extend(without_effect(file, &["amqp1".to_owned()], defaults));
+        }
         match file.node("jobs.pipelines") {
             None | Some(Node::Null) => {}
             Some(Node::Map(pipelines)) => {
                 for (name, node) in pipelines {
-                    config.pipelines.insert(name.clone(), pipeline(file, name, node)?);
+                    let pipeline = pipeline(file, name, node)?;
+                    config.warnings.extend(pipeline_warnings(file, name, node, &pipeline));
+                    config.pipelines.insert(name.clone(), pipeline);
                 }
             }
             Some(other) => {
@@ -688,7 +700,7 @@ fn with(keys: &[String], last: &str) -> Vec<String> {
 }
 
 /// The newer, nested way to write queue and exchange, as flat keys.
-fn flat(mut map: BTreeMap<String, Node>) -> BTreeMap<String, Node> {
+pub(super) fn flat(mut map: BTreeMap<String, Node>) -> BTreeMap<String, Node> {
     for (section, renames) in [
         (
             "queue",
