@@ -73,6 +73,7 @@ mod address;
 mod clock;
 mod limits;
 mod management;
+mod own;
 mod queue;
 mod server;
 mod session;

@@ -6,6 +6,7 @@ use amqp_codec::types::{Symbol, Value};
 
 use super::Message;
 use crate::limits::{DEAD_LETTER_SUFFIX, DeadLetter};
+use crate::own::own;
 
 /// Message annotation: the queue that the message was in.
 pub(crate) const SOURCE: &str = "x-opt-deadletter-source";
@@ -67,9 +68,9 @@ pub(crate) fn annotate(message: &mut Message, source: &ByteString, reason: &Reas
         (Symbol::from_static(REASON), Value::from(reason.name())),
     ];
     if let Reason::Rejected(Some(error)) = reason {
-        entries.push((Symbol::from_static(CONDITION), Value::Symbol(error.condition.clone())));
+        entries.push((Symbol::from_static(CONDITION), Value::Symbol(own(error.condition.clone()))));
         if let Some(description) = &error.description {
-            entries.push((Symbol::from_static(DESCRIPTION), Value::String(description.clone())));
+            entries.push((Symbol::from_static(DESCRIPTION), Value::String(own(description.clone()))));
         }
     }
     message.merge_annotations(entries);

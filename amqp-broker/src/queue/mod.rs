@@ -35,6 +35,7 @@ use self::line::Line;
 use self::ready::Ready;
 use crate::clock::{Moment, whole_millis};
 use crate::limits::{Expired, QueueOptions, TAKE_BATCH};
+use crate::own::own;
 
 pub(crate) use self::dead_letter::Dead;
 pub(crate) use self::message::{Message, undecodable};
@@ -361,7 +362,7 @@ impl Queue {
                 message.set_not_before(message::return_time(&annotations, now));
             }
             let size_before = message.size();
-            message.merge_annotations(annotations);
+            message.merge_annotations(own(annotations));
             self.totals.bytes = self.totals.bytes - size_before + message.size();
         }
         if modified.undeliverable_here {

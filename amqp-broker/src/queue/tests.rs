@@ -477,3 +477,22 @@ fn purge_takes_what_nobody_has() {
     assert!(stats.bytes > 0);
     assert_eq!(queue.next_deadline(), None);
 }
+
+#[test]
+fn what_a_consumer_writes_on_a_message_does_not_keep_what_was_read_from_it() {
+    let mut queue = queue(|_| {});
+    publish(&mut queue, &text("x"), 0);
+    let (sequence, _) = take_one(&mut queue, 0);
+    let read = fields("x-note", "changed").unwrap().to_bytes();
+    let annotations = Fields::from_bytes(read.clone()).unwrap();
+    settle(&mut queue, sequence, modified(true, false, Some(annotations)), 0);
+    assert!(read.is_unique());
+    let (sequence, message) = take_one(&mut queue, 0);
+    assert_eq!(annotation(&message, "x-note"), "changed");
+
+    let read = ErrorInfo::new(conditions::DECODE_ERROR, "not a job").to_bytes();
+    let error = ErrorInfo::from_bytes(read.clone()).unwrap();
+    let dead = settle(&mut queue, sequence, Verdict::Rejected(Some(error)), 0);
+    assert!(read.is_unique());
+    assert_eq!(annotation(&buried(&dead, 0), "x-opt-deadletter-description"), "not a job");
+}

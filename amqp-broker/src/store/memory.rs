@@ -44,7 +44,7 @@ impl Memory {
         &self,
         name: &ByteString,
         purpose: Purpose,
-        create: impl FnOnce() -> SharedQueue,
+        create: impl FnOnce(ByteString) -> SharedQueue,
     ) -> Result<(Arc<SharedQueue>, bool), ErrorInfo> {
         if let Some(queue) = self.find(name) {
             return Ok((queue, false));
@@ -55,13 +55,15 @@ impl Memory {
             Purpose::Work => self.max_queues,
             Purpose::DeadLetters => self.max_queues.saturating_mul(2),
         };
+        // A queue outlives the frame that named it.
+        let name = ByteString::from(&**name);
         match queues.entry(name.clone()) {
             Entry::Occupied(entry) => Ok((Arc::clone(entry.get()), false)),
             Entry::Vacant(_) if there_are >= most => Err(ErrorInfo::new(
                 conditions::RESOURCE_LIMIT_EXCEEDED,
                 format!("queue {name} not created: there are {there_are} queues already, the most allowed"),
             )),
-            Entry::Vacant(entry) => Ok((Arc::clone(entry.insert(Arc::new(create()))), true)),
+            Entry::Vacant(entry) => Ok((Arc::clone(entry.insert(Arc::new(create(name)))), true)),
         }
     }
 

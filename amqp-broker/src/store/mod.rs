@@ -23,6 +23,7 @@ use self::memory::{Memory, Purpose};
 use self::shared::{Aftermath, State};
 use crate::clock::{Clock, Moment};
 use crate::limits::{Limits, QueueOptions};
+use crate::own::own;
 use crate::queue::{ConsumerId, Dead, Message, Queue, QueueStats};
 
 pub(crate) use self::shared::{Declaration, SharedQueue};
@@ -99,8 +100,9 @@ impl Store {
         options: QueueOptions,
         declaration: Declaration,
     ) -> Result<Declared, ErrorInfo> {
-        let (queue, is_new) = self.memory.find_or_create(name, Purpose::Work, || {
-            SharedQueue::new(Queue::new(name.clone(), options.clone()), Some(declaration.clone()))
+        let declaration = Declaration { arguments: own(declaration.arguments), ..declaration };
+        let (queue, is_new) = self.memory.find_or_create(name, Purpose::Work, |name| {
+            SharedQueue::new(Queue::new(name, options.clone()), Some(declaration.clone()))
         })?;
         if is_new {
             return Ok(Declared::Created);
@@ -248,7 +250,7 @@ impl Store {
     }
 
     fn create(&self, name: &ByteString, purpose: Purpose) -> Result<Arc<SharedQueue>, ErrorInfo> {
-        let create = || SharedQueue::new(Queue::new(name.clone(), self.defaults.clone()), None);
+        let create = |name| SharedQueue::new(Queue::new(name, self.defaults.clone()), None);
         let (queue, is_new) = self.memory.find_or_create(name, purpose, create)?;
         if is_new {
             tracing::debug!(queue = %name, "queue created");

@@ -134,3 +134,14 @@ fn a_dead_letter_that_finds_no_room_is_counted_as_dropped() {
     assert_eq!((jobs.published, jobs.dead_lettered, jobs.dropped), (3, 1, 2));
     assert_eq!(stats(&store, "full").ready, 1);
 }
+
+#[test]
+fn a_queue_does_not_keep_the_frame_that_named_it() {
+    let store = store(|_| {});
+    let read = Encode::to_bytes(&ByteString::from("jobs"));
+    let name: ByteString = amqp_codec::Decode::from_bytes(read.clone()).unwrap();
+    store.open(&name).unwrap();
+    drop(name);
+    assert!(read.is_unique());
+    assert_eq!(store.names(), ["jobs"]);
+}
