@@ -74,6 +74,7 @@ suite! {
     no_copy_of_a_lost_job_is_published
     run_waits_for_a_stop_that_was_begun_before
     a_routing_key_to_a_missing_queue_is_an_error
+    a_job_that_fails_too_often_is_a_dead_letter
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

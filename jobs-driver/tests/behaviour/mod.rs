@@ -670,3 +670,24 @@ pub(crate) async fn a_routing_key_to_a_missing_queue_is_an_error(broker: &Broker
     end(driver).await;
     broker.assert_empty(&queue).await;
 }
+
+pub(crate) async fn a_job_that_fails_too_often_is_a_dead_letter(broker: &Broker) {
+    if broker.kind != Kind::RabbitMq4 {
+        return;
+    }
+    let queue = unique("q");
+    let dead = format!("{queue}.dlq");
+    let mut config = PipelineConfig::new(&queue).declare(Declare::On).dead_letter(&dead);
+    config.delivery_limit = Some(2);
+    config.requeue_on_fail = true;
+    let driver = broker.driver([("p", config)]).await;
+    driver.push(job()).await.unwrap();
+    for attempt in 1..=3 {
+        let active = next(&driver).await;
+        assert_eq!(active.attempt(), attempt);
+        active.nack("once more").await.unwrap();
+    }
+    broker.consume(&dead).await;
+    end(driver).await;
+    broker.assert_empty(&queue).await;
+}
