@@ -54,8 +54,7 @@ impl Spread {
 pub fn run() -> Result<(Value, String)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut figures = Vec::new();
-    let columns =
-        ["", "jobs/s", "per cpu s", "confirmed p50 ms", "p99", "push to handler p50 ms", "p99"];
+    let columns = ["", "jobs/s", "per cpu s", "confirmed p50 ms", "p99", "push to handler p50 ms", "p99"];
     let mut rows = vec![columns.map(str::to_owned).to_vec()];
     for (octets, in_flight) in CASES {
         let name = format!("{octets} B, {in_flight} in flight");

@@ -16,10 +16,17 @@ struct Arguments {
     json: bool,
 }
 
-#[derive(Subcommand, Clone, Copy, PartialEq, Eq)]
+#[derive(Subcommand)]
 enum What {
     /// Decoding and encoding: time for each operation, allocations, ratios to the others.
-    Codec,
+    Codec {
+        /// Only the cases whose name holds this text.
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Only the implementations whose name begins with this text: for a profiler.
+        #[arg(long, default_value = "")]
+        of: String,
+    },
     /// A client against a listener in another process: messages per second, and per second of the client's processor.
     Transport,
     /// Jobs through the driver on the embedded broker: jobs per second and latency.
@@ -31,7 +38,7 @@ enum What {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.what == Some(What::Listener) {
+    if let Some(What::Listener) = arguments.what {
         return transport::serve();
     }
     let machine = machine::describe();
@@ -39,7 +46,6 @@ fn main() -> Result<()> {
     if !arguments.json {
         println!("{}", machine::as_text(&machine));
     }
-    let wanted = |what| arguments.what.is_none_or(|wanted| wanted == what);
     let mut show = |name: &str, (value, text): (Value, String)| {
         if arguments.json {
             figures[name] = value;
@@ -47,14 +53,16 @@ fn main() -> Result<()> {
             println!("{text}");
         }
     };
-    if wanted(What::Codec) {
-        show("codec", codec::run()?);
-    }
-    if wanted(What::Transport) {
-        show("transport", transport::run()?);
-    }
-    if wanted(What::Jobs) {
-        show("jobs", jobs::run()?);
+    match arguments.what {
+        Some(What::Codec { only, of }) => show("codec", codec::run(&only, &of)?),
+        Some(What::Transport) => show("transport", transport::run()?),
+        Some(What::Jobs) => show("jobs", jobs::run()?),
+        Some(What::Listener) => {}
+        None => {
+            show("codec", codec::run("", "")?);
+            show("transport", transport::run()?);
+            show("jobs", jobs::run()?);
+        }
     }
     if arguments.json {
         println!("{figures}");

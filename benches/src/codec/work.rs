@@ -79,8 +79,7 @@ pub(super) fn disposition() -> Bytes {
 
 /// Large values.
 pub(super) fn values() -> Result<Vec<(&'static str, Bytes)>> {
-    let map: Map =
-        (0..ENTRIES).map(|n| (format!("key-{n:04}"), format!("value {n} {}", text(40)))).collect();
+    let map: Map = (0..ENTRIES).map(|n| (format!("key-{n:04}"), format!("value {n} {}", text(40)))).collect();
     let list: Vec<Value> = (0..ENTRIES).map(|n| Value::from(format!("item {n} {}", text(40)))).collect();
     let array = Array::new(ElementType::Uint, (0..ENTRIES).map(|n| Value::Uint(n * 65_537)).collect())?;
     Ok(vec![

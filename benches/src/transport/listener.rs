@@ -8,6 +8,7 @@ use amqp_transport::{
     Credit, LinkRequest, ListenerOptions, Payload, Receiver, Sender, StaticCredentials, TryDeliverError,
 };
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ const CREDIT: u32 = 4000;
 /// The process; it ends when this is dropped.
 pub(super) struct Process {
     child: Child,
-    address: String,
+    address: SocketAddr,
 }
 
 impl Process {
@@ -33,12 +34,12 @@ impl Process {
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        Ok(Self { child, address: format!("amqp://bench:bench@{}", line.trim()) })
+        Ok(Self { child, address: line.trim().parse()? })
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> &str {
-        &self.address
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -63,9 +64,8 @@ pub fn serve() -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         std::io::stdout().flush()?;
-        let users = vec![("bench".to_owned(), "bench".to_owned())];
         let options = ListenerOptions::new("bench-listener")
-            .authenticator(Arc::new(StaticCredentials { anonymous: true, users }));
+            .authenticator(Arc::new(StaticCredentials { anonymous: true, users: Vec::new() }));
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

@@ -15,8 +15,11 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long each figure is measured.
-const MEASURED: Duration = Duration::from_secs(2);
+/// How often each figure is measured, the clients in turn; the median counts.
+const ROUNDS: usize = 3;
+
+/// How long a round is measured.
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// How long the client runs before.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -95,6 +98,18 @@ struct Figures {
 }
 
 impl Figures {
+    fn median(rounds: &[Self]) -> Self {
+        let median = |figure: fn(&Self) -> f64| {
+            let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+            figures.sort_by(f64::total_cmp);
+            figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        Self {
+            per_second: median(|round| round.per_second),
+            per_processor_second: median(|round| round.per_processor_second),
+        }
+    }
+
     fn json(self) -> Value {
         json!({
             "messages_per_second": self.per_second.round(),
@@ -131,8 +146,12 @@ pub fn run() -> Result<(Value, String)> {
     let mut rows = vec![columns.map(str::to_owned).to_vec()];
     for work in Work::ALL {
         let named = |error: Error| -> Error { format!("{}: {error}", work.name()).into() };
-        let ours = block_on(ours::run(listener.address(), work)).map_err(named)?;
-        let fe2o3 = block_on(fe2o3::run(listener.address(), work)).map_err(named)?;
+        let (mut ours, mut fe2o3) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ours.push(block_on(ours::run(listener.address(), work)).map_err(named)?);
+            fe2o3.push(block_on(fe2o3::run(listener.address(), work)).map_err(named)?);
+        }
+        let (ours, fe2o3) = (Figures::median(&ours), Figures::median(&fe2o3));
         rows.push(vec![
             work.name(),
             show::number(ours.per_second),
@@ -150,7 +169,7 @@ pub fn run() -> Result<(Value, String)> {
             "processor_ratio": ours.per_processor_second / fe2o3.per_processor_second,
         }));
     }
-    let legend = "messages per second, and per second of the client's processor time; `x` is ours over fe2o3's; the \
-                  listener is ours for both, in a process of its own";
+    let legend = "messages per second, and per second of the client's processor time; `x` is ours over fe2o3's; each the \
+                  median of 3 rounds; the listener is ours for both, in a process of its own";
     Ok((Value::Array(figures), format!("transport: {legend}\n\n{}", show::table(&rows))))
 }

@@ -7,9 +7,10 @@ use amqp_codec::messaging::Message;
 use amqp_transport::{Connection, Credit, Receiver, ReceiverOptions, Sender, SenderOptions};
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::net::SocketAddr;
 
-pub(super) async fn run(address: &str, work: Work) -> Result<Figures> {
-    let connection = Connection::connect(address).await?;
+pub(super) async fn run(address: SocketAddr, work: Work) -> Result<Figures> {
+    let connection = Connection::connect(&format!("amqp://{address}")).await?;
     let session = connection.session().await?;
     let figures = match work {
         Work::Send { octets, in_flight } => {
