@@ -29,8 +29,9 @@ pub(crate) async fn connect(config: &ConnectionConfig, epoch: u64) -> Result<Bro
         .container_id(container)
         .property("product", "rr-jobs")
         .property("version", env!("CARGO_PKG_VERSION"));
-    if let (Some(user), Some(password)) = (user, password) {
-        options = options.credentials(user, password);
+    if let Some(user) = user {
+        // A user whose password is missing is refused by the broker, rather than being anonymous there.
+        options = options.credentials(user, password.unwrap_or_default());
     }
     if let Some(vhost) = vhost.filter(|vhost| !vhost.is_empty()) {
         // How RabbitMQ is told which virtual host is meant.
