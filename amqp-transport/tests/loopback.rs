@@ -186,6 +186,20 @@ async fn a_wrong_password_gets_nobody_in() {
 }
 
 #[tokio::test]
+async fn a_user_without_a_password_is_not_anonymous() {
+    within(async {
+        let (near, far) = tokio::io::duplex(4096);
+        let listener = ListenerOptions::new("server").authenticator(credentials());
+        let address: Address = "amqp://guest@localhost".parse().unwrap();
+        let (client, incoming) =
+            tokio::join!(ConnectOptions::new(address).connect_over(near), listener.accept(far));
+        client.unwrap_err();
+        incoming.unwrap_err();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn pause_stops_deliveries_and_leaves_those_taken_settleable() {
     within(async {
         let (client, incoming) = pair().await;
