@@ -127,7 +127,7 @@ impl Management {
         Ok(Self { _session: session, sender, receiver })
     }
 
-    /// Deletes a queue and waits for the answer, whatever it says: a queue that is not there is what we want.
+    /// Deletes a queue and waits for the answer. A queue that is not there is what we want.
     async fn delete(&self, number: u64, queue: &str) -> Result<(), Error> {
         let request = Message {
             properties: Some(Properties {
@@ -142,9 +142,14 @@ impl Management {
         };
         self.sender.send_settled(request).await?;
         let answer = self.receiver.recv().await?;
+        let status = answer.message()?.properties.and_then(|properties| properties.subject);
         if !answer.is_settled() {
             answer.accept()?;
         }
-        Ok(())
+        match status.as_deref() {
+            Some(status) if status.starts_with('2') || status == "404" => Ok(()),
+            Some(status) => Err(format!("the broker answered {status} to the removal of {queue}").into()),
+            None => Err(format!("the broker answered without a status to the removal of {queue}").into()),
+        }
     }
 }

@@ -210,3 +210,23 @@ fn octets_that_are_no_performative_close_the_connection() {
         assert_eq!(script.closes_with(), conditions::DECODE_ERROR);
     }
 }
+
+// §2.4.3
+#[test]
+fn a_close_is_answered_with_a_close() {
+    let mut client = Scripted::opened(Open::new("peer"), Limits::default());
+    let mut listener = Scripted::listener();
+    listener.feed(&ProtocolHeader::SASL.to_bytes());
+    let mut init = SaslInit::new(Symbol::from_static("PLAIN"));
+    init.initial_response = Some(Bytes::from_static(b"\0u\0p").into());
+    listener.feed(&sasl_frame(&SaslFrame::Init(init)));
+    listener.feed(&ProtocolHeader::AMQP.to_bytes());
+    listener.says(0, Performative::Open(Box::new(Open::new("peer"))));
+    for script in [&mut client, &mut listener] {
+        script.hears();
+        script.says(0, Performative::Close(Close::default()));
+        let heard = script.hears();
+        assert!(matches!(heard[..], [(0, Performative::Close(Close { error: None }), _)]), "{heard:?}");
+        assert!(script.engine.is_ended());
+    }
+}
