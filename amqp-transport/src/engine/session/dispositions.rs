@@ -1,0 +1,156 @@
+//! Dispositions (§2.7.6): verdicts of the application and of the peer, in the order in which each side may settle.
+
+use super::{Received, Session};
+use crate::engine::link::{Kind, Link, LinkState};
+use crate::engine::serial::Serial;
+use crate::engine::{Fault, Io, LinkKey, Links};
+use crate::error::Outcome;
+use amqp_codec::messaging::DeliveryState;
+use amqp_codec::transport::{Disposition, ErrorInfo, Performative, ReceiverSettleMode, Role, conditions};
+
+impl Session {
+    /// The application's verdict on a delivery. False if the peer took it back before.
+    pub(crate) fn settle(
+        &mut self,
+        key: LinkKey,
+        link: &mut Link,
+        id: Serial,
+        outcome: Outcome,
+        io: &mut Io,
+    ) -> bool {
+        let waits_for_sender =
+            link.receiver().is_some_and(|receiver| receiver.settle_mode == ReceiverSettleMode::Second);
+        if waits_for_sender {
+            // The sender applies the verdict and settles; only then is the delivery done with (§2.6.12).
+            return match self.received.get_mut(id) {
+                Some(received) if !received.has_verdict => {
+                    received.has_verdict = true;
+                    self.receiver_verdicts.push(id, false, outcome.into_state());
+                    self.touch(io);
+                    true
+                }
+                _ => false,
+            };
+        }
+        if self.received.take(id).is_none() {
+            return false;
+        }
+        self.receiver_verdicts.push(id, true, outcome.into_state());
+        self.touch(io);
+        self.delivery_done(key, link, io);
+        true
+    }
+
+    /// A delivery no longer counts against the link's credit.
+    pub(crate) fn delivery_done(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
+        if let Kind::Receiver(receiver) = &mut link.kind {
+            receiver.credit.on_done();
+            if link.state == LinkState::Attached && receiver.credit.top_up().is_some() {
+                self.want_flow(key, link, io);
+            }
+        }
+    }
+
+    /// Whether a delivery is still this side's to settle.
+    pub(crate) fn is_unsettled(&self, id: Serial) -> bool {
+        self.received.contains(id)
+    }
+
+    pub(crate) fn on_disposition(
+        &mut self,
+        disposition: Disposition,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<(), Fault> {
+        let first = Serial(disposition.first);
+        let last = Serial(disposition.last.unwrap_or(disposition.first));
+        if first.is_after(last) {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::INVALID_FIELD,
+                format!("disposition.last {last} is before disposition.first {first}"),
+            )));
+        }
+        match disposition.role {
+            Role::Receiver => self.on_receiver_disposition(first, last, disposition, io),
+            Role::Sender => self.on_sender_disposition(first, last, &disposition, links, io),
+        }
+        Ok(())
+    }
+
+    /// The peer tells what became of our deliveries.
+    fn on_receiver_disposition(
+        &mut self,
+        first: Serial,
+        last: Serial,
+        disposition: Disposition,
+        io: &mut Io,
+    ) {
+        let is_final =
+            disposition.settled || disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
+        if !is_final {
+            return;
+        }
+        for id in self.sent.within(first, last) {
+            if let Some(sent) = self.sent.get_mut(id)
+                && !std::mem::replace(&mut sent.has_outcome, true)
+            {
+                let (link, token, number) = (sent.link, sent.token, sent.number);
+                io.outcome(link, token, number, Some(Outcome::from_state(disposition.state.clone())));
+            }
+            self.sent.take(id);
+            if !disposition.settled {
+                // The receiver waits for us to settle. Only then may a sender speak: RabbitMQ ends the session
+                // over any other disposition from a sender.
+                self.sender_verdicts.push(id, true, disposition.state.clone());
+            }
+        }
+        if !self.sender_verdicts.is_empty() {
+            self.touch(io);
+        }
+    }
+
+    /// The peer takes deliveries back, or settles what it was asked to settle.
+    fn on_sender_disposition(
+        &mut self,
+        first: Serial,
+        last: Serial,
+        disposition: &Disposition,
+        links: &mut Links,
+        io: &mut Io,
+    ) {
+        let is_outcome = disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
+        if !disposition.settled && !is_outcome {
+            return;
+        }
+        for id in self.received.within(first, last) {
+            let Some(Received { link: key, .. }) = self.received.take(id) else { continue };
+            if !disposition.settled {
+                self.receiver_verdicts.push(id, true, disposition.state.clone());
+            }
+            let Some(link) = links.get_mut(key.0) else { continue };
+            if let Some(receiver) = link.receiver() {
+                receiver.inbox.retain(|delivery| delivery.id != id);
+            }
+            self.delivery_done(key, link, io);
+            io.signal(key, link);
+        }
+        self.touch(io);
+    }
+
+    pub(super) fn flush_verdicts(&mut self, io: &mut Io) {
+        for (role, verdicts) in
+            [(Role::Receiver, &mut self.receiver_verdicts), (Role::Sender, &mut self.sender_verdicts)]
+        {
+            if verdicts.is_empty() {
+                continue;
+            }
+            for run in verdicts.flush() {
+                let mut disposition = Disposition::new(role, run.first.0);
+                disposition.last = (run.last != run.first).then_some(run.last.0);
+                disposition.settled = run.settled;
+                disposition.state = run.state;
+                io.send(self.local_channel, Performative::Disposition(disposition));
+            }
+        }
+    }
+}

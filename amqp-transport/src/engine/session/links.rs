@@ -1,0 +1,227 @@
+//! Attach and detach (§2.6): handles, answers and refusals, and what becomes of deliveries on a link that ends.
+
+use super::{Session, unattached};
+use crate::engine::link::{Kind, Link, LinkState};
+use crate::engine::{Fault, Io, LinkKey, Links, index, refusal};
+use crate::error::LinkError;
+use amqp_codec::messaging::DeliveryState;
+use amqp_codec::transport::{Attach, Detach, ErrorInfo, Performative, Role, conditions};
+
+impl Session {
+    /// Gives a new link the lowest free handle and sends its attach.
+    pub(crate) fn attach(&mut self, key: LinkKey, link: &mut Link, mut attach: Attach, io: &mut Io) -> bool {
+        let free = self.local_handles.iter().position(Option::is_none).unwrap_or(self.local_handles.len());
+        let Ok(handle) = u32::try_from(free) else { return false };
+        if handle > self.remote_handle_max {
+            return false;
+        }
+        if free == self.local_handles.len() {
+            self.local_handles.push(None);
+        }
+        if let Some(slot) = self.local_handles.get_mut(free) {
+            *slot = Some(key);
+        }
+        link.local_handle = Some(handle);
+        attach.handle = handle;
+        io.send(self.local_channel, Performative::Attach(Box::new(attach)));
+        if link.state == LinkState::Requested {
+            link.state = LinkState::Attached;
+            if matches!(link.kind, Kind::Receiver(_)) {
+                self.want_flow(key, link, io);
+            }
+        }
+        // An attach of ours is never followed by a flow before it is answered: if the peer refuses the link, RabbitMQ
+        // 4.3 ends the whole session over a flow for a handle that it has detached.
+        true
+    }
+
+    /// How many links the peer allows on a session.
+    pub(crate) fn max_links(&self) -> u64 {
+        u64::from(self.remote_handle_max) + 1
+    }
+
+    pub(crate) fn on_attach(
+        &mut self,
+        attach: Box<Attach>,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<Option<Box<Attach>>, Fault> {
+        if attach.handle > io.limits.handle_max {
+            return Err(Fault::Connection(ErrorInfo::new(
+                conditions::FRAMING_ERROR,
+                format!("handle {} is above the handle-max {}", attach.handle, io.limits.handle_max),
+            )));
+        }
+        if self.remote_link(attach.handle).is_some() {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::HANDLE_IN_USE,
+                format!("handle {} is in use", attach.handle),
+            )));
+        }
+        let handle = attach.handle;
+        let answered = self.local_handles.iter().flatten().copied().find(|key| {
+            links.get(key.0).is_some_and(|link| {
+                let awaits_attach = match link.state {
+                    LinkState::AttachSent => true,
+                    LinkState::DetachSent => link.remote_attach.is_none(),
+                    _ => false,
+                };
+                awaits_attach && link.role() != attach.role && link.name == attach.name
+            })
+        });
+        let Some(key) = answered else { return Ok(Some(attach)) };
+        self.set_remote_handle(handle, Some(key));
+        let Some(link) = links.get_mut(key.0) else { return Ok(None) };
+        if link.state == LinkState::DetachSent {
+            link.on_attach(attach);
+            return Ok(None);
+        }
+        // The terminus on the peer's side is the peer's to give: without it the peer refuses, and says why in
+        // the detach that follows (§2.6.3).
+        let refused = match link.role() {
+            Role::Sender => attach.target.is_none(),
+            Role::Receiver => attach.source.is_none(),
+        };
+        link.on_attach(attach);
+        link.state = if refused { LinkState::Refused } else { LinkState::Attached };
+        if !refused {
+            io.signal(key, link);
+            if matches!(link.kind, Kind::Receiver(_)) {
+                self.want_flow(key, link, io);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Enters a link that the peer asked for.
+    pub(crate) fn enter_request(&mut self, key: LinkKey, link: &mut Link, attach: Box<Attach>) {
+        self.set_remote_handle(attach.handle, Some(key));
+        link.on_attach(attach);
+    }
+
+    fn set_remote_handle(&mut self, handle: u32, key: Option<LinkKey>) {
+        let handle = index(handle);
+        if self.remote_handles.len() <= handle {
+            self.remote_handles.resize(handle + 1, None);
+        }
+        if let Some(slot) = self.remote_handles.get_mut(handle) {
+            *slot = key;
+        }
+    }
+
+    pub(super) fn remote_link(&self, handle: u32) -> Option<LinkKey> {
+        self.remote_handles.get(index(handle)).copied().flatten()
+    }
+
+    /// Sends a detach. Verdicts go out first, and what nobody has taken from the link is released, because some
+    /// brokers keep unsettled deliveries until the session ends.
+    pub(crate) fn detach(
+        &mut self,
+        key: LinkKey,
+        link: &mut Link,
+        closed: bool,
+        error: Option<ErrorInfo>,
+        io: &mut Io,
+    ) {
+        if let Kind::Receiver(receiver) = &mut link.kind {
+            // Those that came settled are the application's alone: they stay to be taken.
+            receiver.inbox.retain(|delivery| {
+                if self.received.take(delivery.id).is_some() {
+                    self.receiver_verdicts.push(delivery.id, true, Some(DeliveryState::Released));
+                }
+                delivery.settled
+            });
+        }
+        self.flush_verdicts(io);
+        // The key may soon be another link's.
+        self.ready.retain(|ready| *ready != key);
+        self.link_flows_due.retain(|due| *due != key);
+        let Some(handle) = link.local_handle else { return };
+        let mut detach = Detach::new(handle);
+        detach.closed = closed;
+        detach.error = error;
+        io.send(self.local_channel, Performative::Detach(detach));
+        if link.state == LinkState::Detached {
+            self.free_local_handle(link);
+        } else {
+            link.state = LinkState::DetachSent;
+        }
+        self.drop_deliveries(key, link, io);
+    }
+
+    fn free_local_handle(&mut self, link: &mut Link) {
+        if let Some(handle) = link.local_handle.take()
+            && let Some(slot) = self.local_handles.get_mut(index(handle))
+        {
+            *slot = None;
+        }
+    }
+
+    /// The peer's detach: an answer to ours, or the end of the link.
+    pub(crate) fn on_detach(
+        &mut self,
+        detach: Detach,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<LinkKey, Fault> {
+        let Some(key) = self.remote_link(detach.handle) else { return Err(unattached(detach.handle)) };
+        self.set_remote_handle(detach.handle, None);
+        let Some(link) = links.get_mut(key.0) else { return Ok(key) };
+        link.remote_handle = None;
+        let before = std::mem::replace(&mut link.state, LinkState::Detached);
+        match before {
+            LinkState::DetachSent => {
+                self.free_local_handle(link);
+                // Ours went first, but the peer's may carry the real reason, such as that of a refused link.
+                if detach.error.is_some() && link.end == Some(LinkError::DetachedLocally) {
+                    link.end = Some(LinkError::DetachedByPeer(detach.error));
+                }
+            }
+            LinkState::Refused => {
+                link.end = Some(LinkError::Refused(detach.error));
+                self.detach(key, link, detach.closed, None, io);
+            }
+            LinkState::Requested => {
+                // The peer gave up before it was answered: its attach is answered all the same.
+                link.end = Some(LinkError::DetachedByPeer(detach.error));
+                let attach = refusal(link);
+                link.state = LinkState::Detached;
+                if self.attach(key, link, attach, io) {
+                    self.detach(key, link, detach.closed, None, io);
+                }
+            }
+            LinkState::AttachSent | LinkState::Attached | LinkState::Detached => {
+                link.end = Some(LinkError::DetachedByPeer(detach.error));
+                self.detach(key, link, detach.closed, None, io);
+            }
+        }
+        io.signal(key, link);
+        Ok(key)
+    }
+
+    /// Everything in flight on a link that ends: whoever waits for an outcome is told that there is none.
+    pub(super) fn drop_deliveries(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
+        match &mut link.kind {
+            Kind::Sender(sender) => {
+                for (_, sent) in self.sent.take_where(|sent| sent.link == key) {
+                    if !sent.has_outcome {
+                        io.outcome(key, sent.token, sent.number, None);
+                    }
+                }
+                for queued in std::mem::take(&mut sender.queue) {
+                    // A delivery whose first frame left stands in `sent` and was told above.
+                    if queued.id.is_none() {
+                        io.outcome(key, queued.token, queued.number, None);
+                    }
+                }
+                sender.not_started = 0;
+            }
+            Kind::Receiver(receiver) => {
+                self.received.take_where(|received| received.link == key);
+                io.partial_bytes = io.partial_bytes.saturating_sub(receiver.partial_len());
+                receiver.partial = None;
+            }
+        }
+        io.signal(key, link);
+    }
+}

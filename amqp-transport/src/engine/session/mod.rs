@@ -1,0 +1,200 @@
+//! Sessions (§2.5): a pair of channels with windows, delivery-ids and handles; the links live on them.
+//!
+//! Here are begin, flush and end. What a session does with its links is in one file a deed: `links` attaches and
+//! detaches, `flow` speaks of windows and credit, `transfer_out` and `transfer_in` move deliveries,
+//! `dispositions` settles them.
+
+mod dispositions;
+mod flow;
+mod links;
+mod transfer_in;
+mod transfer_out;
+
+use super::disposition::Verdicts;
+use super::event::{DeliveryNumber, Event, Token};
+use super::link::{Kind, LinkState};
+use super::serial::Serial;
+use super::unsettled::Unsettled;
+use super::window::{IncomingWindow, OutgoingWindow};
+use super::{Fault, Io, LinkKey, Links, SessionKey};
+use crate::error::{LinkError, SessionError};
+use amqp_codec::transport::{Begin, End, ErrorInfo, Performative, conditions};
+use std::collections::VecDeque;
+
+/// What is told as outgoing-window: it is information only, and nothing here waits for it (§2.5.6).
+const OUTGOING_WINDOW: u32 = u32::MAX >> 1;
+
+/// Where a session is between begin and end (§2.5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionState {
+    /// Our begin was sent, the peer's is awaited.
+    BeginSent,
+    /// Both begins were exchanged.
+    Mapped,
+    /// Our end was sent, the peer's is awaited; what arrives until then is ignored.
+    EndSent,
+    /// Both channels are free. The reason is in [`Session::end`].
+    Unmapped,
+}
+
+/// A delivery that was sent unsettled.
+#[derive(Debug)]
+struct Sent {
+    link: LinkKey,
+    token: Token,
+    number: DeliveryNumber,
+    /// The peer said what became of it; it only has to be settled by the one who may.
+    has_outcome: bool,
+}
+
+/// A delivery that arrived unsettled.
+#[derive(Debug)]
+struct Received {
+    link: LinkKey,
+    /// This side gave its verdict and waits for the sender to settle (receiver settle mode second).
+    has_verdict: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) key: SessionKey,
+    pub(crate) state: SessionState,
+    /// The channel on which this side sends.
+    pub(crate) local_channel: u16,
+    /// The channel on which the peer sends.
+    pub(crate) remote_channel: Option<u16>,
+    pub(crate) end: Option<SessionError>,
+    pub(crate) is_forgotten: bool,
+    outgoing: OutgoingWindow,
+    incoming: IncomingWindow,
+    remote_handle_max: u32,
+    local_handles: Vec<Option<LinkKey>>,
+    remote_handles: Vec<Option<LinkKey>>,
+    sent: Unsettled<Sent>,
+    received: Unsettled<Received>,
+    received_from_begin: bool,
+    receiver_verdicts: Verdicts,
+    sender_verdicts: Verdicts,
+    /// Links with something to send, in turn.
+    ready: VecDeque<LinkKey>,
+    flow_due: bool,
+    link_flows_due: Vec<LinkKey>,
+    is_dirty: bool,
+}
+
+impl Session {
+    pub(crate) fn new(key: SessionKey, local_channel: u16, incoming_window: u32) -> Self {
+        Self {
+            key,
+            state: SessionState::BeginSent,
+            local_channel,
+            remote_channel: None,
+            end: None,
+            is_forgotten: false,
+            outgoing: OutgoingWindow::new(Serial(0)),
+            incoming: IncomingWindow::new(incoming_window.max(1)),
+            remote_handle_max: 0,
+            local_handles: Vec::new(),
+            remote_handles: Vec::new(),
+            sent: Unsettled::new(Serial(0)),
+            received: Unsettled::new(Serial(0)),
+            received_from_begin: false,
+            receiver_verdicts: Verdicts::default(),
+            sender_verdicts: Verdicts::default(),
+            ready: VecDeque::new(),
+            flow_due: false,
+            link_flows_due: Vec::new(),
+            is_dirty: false,
+        }
+    }
+
+    pub(crate) fn send_begin(&self, io: &mut Io) {
+        let mut begin =
+            Begin::new(self.outgoing.next_outgoing_id().0, self.incoming.remaining(), OUTGOING_WINDOW);
+        begin.remote_channel = self.remote_channel;
+        begin.handle_max = io.limits.handle_max;
+        io.send(self.local_channel, Performative::Begin(Box::new(begin)));
+    }
+
+    /// The peer's begin, as an answer or unasked.
+    pub(crate) fn on_begin(&mut self, remote_channel: u16, begin: &Begin, io: &mut Io) {
+        self.remote_channel = Some(remote_channel);
+        self.remote_handle_max = begin.handle_max;
+        self.incoming.on_begin(Serial(begin.next_outgoing_id));
+        self.outgoing.on_begin(begin.incoming_window);
+        self.state = SessionState::Mapped;
+        io.events.push_back(Event::Session(self.key));
+        self.touch(io);
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SessionError> {
+        match &self.end {
+            Some(end) => Err(end.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Something is to be written at the next flush.
+    fn touch(&mut self, io: &mut Io) {
+        if !self.is_dirty {
+            self.is_dirty = true;
+            io.dirty.push(self.key);
+        }
+    }
+
+    /// Writes what is due: verdicts and flows first, then transfers. False if transfers had to stay behind for
+    /// want of room in the outbox.
+    pub(crate) fn flush(&mut self, links: &mut Links, io: &mut Io) -> bool {
+        self.is_dirty = false;
+        if self.state != SessionState::Mapped {
+            return true;
+        }
+        self.flush_verdicts(io);
+        self.flush_flows(links, io);
+        self.pump(links, io);
+        // Pumping may have drained a link.
+        self.flush_flows(links, io);
+        self.ready.is_empty() || !self.outgoing.is_open()
+    }
+
+    pub(crate) fn send_end(&mut self, error: Option<ErrorInfo>, io: &mut Io) {
+        self.flush_verdicts(io);
+        io.send(self.local_channel, Performative::End(End { error }));
+    }
+
+    /// The session is over: so are its links and everything in flight on them.
+    pub(crate) fn finish(&mut self, reason: SessionError, links: &mut Links, io: &mut Io) {
+        if self.end.is_none() {
+            self.end = Some(reason.clone());
+        }
+        let mut keys: Vec<_> =
+            self.local_handles.iter().chain(&self.remote_handles).flatten().copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let Some(link) = links.get_mut(key.0) else { continue };
+            if link.end.is_none() {
+                link.end = Some(LinkError::Session(reason.clone()));
+            }
+            link.state = LinkState::Detached;
+            link.local_handle = None;
+            link.remote_handle = None;
+            self.drop_deliveries(key, link, io);
+            if let Kind::Receiver(receiver) = &mut link.kind {
+                receiver.inbox.retain(|delivery| delivery.settled);
+            }
+        }
+        self.local_handles.clear();
+        self.remote_handles.clear();
+        self.ready.clear();
+        self.link_flows_due.clear();
+        io.events.push_back(Event::Session(self.key));
+    }
+}
+
+fn unattached(handle: u32) -> Fault {
+    Fault::Session(ErrorInfo::new(
+        conditions::UNATTACHED_HANDLE,
+        format!("no link is attached at handle {handle}"),
+    ))
+}

@@ -1,0 +1,118 @@
+//! Transfers from the peer (§2.6.12, §2.6.14): delivery-ids without gaps, deliveries put together in their links.
+
+use super::{Received, Session, unattached};
+use crate::engine::link::receiver::Progress;
+use crate::engine::link::{Kind, LinkState};
+use crate::engine::serial::Serial;
+use crate::engine::{Fault, Io, Links};
+use amqp_codec::transport::{ErrorInfo, Transfer, conditions};
+use bytes::Bytes;
+
+impl Session {
+    pub(crate) fn on_transfer(
+        &mut self,
+        transfer: Transfer,
+        payload: Bytes,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<(), Fault> {
+        if !self.incoming.on_transfer() {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::WINDOW_VIOLATION,
+                "a transfer came while the session window was closed",
+            )));
+        }
+        if self.incoming.needs_flow() {
+            self.flow_due = true;
+            self.touch(io);
+        }
+        let Some(key) = self.remote_link(transfer.handle) else { return Err(unattached(transfer.handle)) };
+        let Some(link) = links.get_mut(key.0) else { return Ok(()) };
+        let attached = link.state == LinkState::Attached;
+        let Kind::Receiver(receiver) = &mut link.kind else {
+            return Err(Fault::Link(
+                key,
+                ErrorInfo::new(
+                    conditions::NOT_ALLOWED,
+                    "a transfer came on a link whose receiver is the peer",
+                ),
+            ));
+        };
+        if !self.received_from_begin
+            && let Some(id) = transfer.delivery_id
+        {
+            // The first delivery-id may be any number (§2.7.5).
+            self.received_from_begin = true;
+            self.received.restart(Serial(id));
+        }
+        if !attached {
+            // Under way while our detach was: its id is used up, its content is the peer's again.
+            if transfer.delivery_id.is_some_and(|id| Serial(id) == self.received.next_id()) {
+                self.received.push(None);
+            }
+            return Ok(());
+        }
+        let starts = receiver.starts_delivery();
+        let before = receiver.partial_len();
+        let progress = if starts {
+            let Some(id) = transfer.delivery_id.map(Serial) else {
+                return Err(Fault::Session(ErrorInfo::new(
+                    conditions::INVALID_FIELD,
+                    "transfer.delivery-id is missing on the first frame of a delivery",
+                )));
+            };
+            let expected = self.received.next_id();
+            if id != expected {
+                return Err(Fault::Session(ErrorInfo::new(
+                    conditions::INVALID_FIELD,
+                    format!("transfer.delivery-id is {id}, expected {expected}: they have no gaps"),
+                )));
+            }
+            let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
+            self.received.push((!settled).then_some(Received { link: key, has_verdict: false }));
+            receiver.start(id, transfer, payload)
+        } else {
+            receiver.go_on(transfer, &payload)
+        };
+        io.partial_bytes = (io.partial_bytes + receiver.partial_len()).saturating_sub(before);
+        match progress.map_err(|error| Fault::Link(key, error))? {
+            Progress::Partial if io.partial_bytes > io.limits.max_partial_bytes => {
+                return Err(Fault::Link(
+                    key,
+                    ErrorInfo::new(
+                        conditions::RESOURCE_LIMIT_EXCEEDED,
+                        "too many octets of unfinished messages on this connection",
+                    ),
+                ));
+            }
+            Progress::Partial => {}
+            Progress::Aborted(id) => {
+                self.received.take(id);
+                receiver.credit.on_done();
+                if receiver.credit.top_up().is_some() {
+                    self.want_flow(key, link, io);
+                }
+            }
+            Progress::Complete(delivery) => {
+                if delivery.settled {
+                    self.received.take(delivery.id);
+                }
+                receiver.inbox.push_back(delivery);
+                if receiver.is_overrun() {
+                    return Err(Fault::Link(
+                        key,
+                        ErrorInfo::new(
+                            conditions::TRANSFER_LIMIT_EXCEEDED,
+                            "far more deliveries came than credit was granted for",
+                        ),
+                    ));
+                }
+                if receiver.credit.top_up().is_some() {
+                    self.want_flow(key, link, io);
+                }
+                io.signal(key, link);
+            }
+        }
+        Ok(())
+    }
+}

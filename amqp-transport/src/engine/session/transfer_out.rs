@@ -1,0 +1,77 @@
+//! Transfers to the peer (§2.6.12): links in turn, a frame each, as far as window, credit and the outbox allow.
+
+use super::{Sent, Session};
+use crate::engine::link::sender::cut;
+use crate::engine::link::{Kind, Link, LinkState};
+use crate::engine::{Io, LinkKey, Links};
+use crate::error::Outcome;
+use amqp_codec::transport::Transfer;
+
+impl Session {
+    /// Puts a link in the queue of those with something to send.
+    pub(crate) fn make_ready(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
+        if let Kind::Sender(sender) = &mut link.kind
+            && !sender.is_ready
+            && !sender.queue.is_empty()
+        {
+            sender.is_ready = true;
+            self.ready.push_back(key);
+            self.touch(io);
+        }
+    }
+
+    /// Sends frames, one a link in turn, as far as window, credit and the outbox allow.
+    pub(super) fn pump(&mut self, links: &mut Links, io: &mut Io) {
+        while self.outgoing.is_open() && io.has_room() {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(link) = links.get_mut(key.0).filter(|link| link.session == self.key) else { continue };
+            if self.send_frame(key, link, io) {
+                self.ready.push_back(key);
+            } else if let Kind::Sender(sender) = &mut link.kind {
+                sender.is_ready = false;
+                self.drain_if_idle(key, link, io);
+                io.signal(key, link);
+            }
+        }
+    }
+
+    /// Sends one frame of a link's first delivery. False if the link has nothing more that it may send.
+    fn send_frame(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) -> bool {
+        let (Some(handle), Kind::Sender(sender)) = (link.local_handle, &mut link.kind) else { return false };
+        if link.state != LinkState::Attached {
+            return false;
+        }
+        let Some(mut delivery) = sender.queue.pop_front() else { return false };
+        let mut transfer = Transfer::new(handle);
+        if delivery.id.is_none() {
+            if sender.credit.link_credit() == 0 {
+                sender.queue.push_front(delivery);
+                return false;
+            }
+            sender.credit.on_send();
+            sender.not_started = sender.not_started.saturating_sub(1);
+            let (token, number) = (delivery.token, delivery.number);
+            let sent = (!delivery.settled).then_some(Sent { link: key, token, number, has_outcome: false });
+            let id = self.sent.push(sent);
+            delivery.id = Some(id);
+            transfer.delivery_id = Some(id.0);
+            transfer.delivery_tag = Some(delivery.tag.take().unwrap_or_else(|| sender.fresh_tag()));
+            transfer.message_format = Some(delivery.message_format);
+            transfer.settled = Some(delivery.settled);
+        }
+        let chunk = cut(&mut transfer, &mut delivery.payload, io.max_frame_size);
+        io.outbox.transfer(self.local_channel, &transfer, chunk);
+        io.trace_sent(self.local_channel, "transfer");
+        self.outgoing.on_send();
+        let (token, number) = (delivery.token, delivery.number);
+        let is_told = !transfer.more && delivery.is_told_when_sent;
+        if transfer.more {
+            sender.queue.push_front(delivery);
+        }
+        let has_more = !sender.queue.is_empty();
+        if is_told {
+            io.outcome(key, token, number, Some(Outcome::Unspecified));
+        }
+        has_more
+    }
+}
