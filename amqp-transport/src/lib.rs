@@ -1,8 +1,9 @@
-//! AMQP 1.0 connections, sessions and links on tokio: client and listener.
+//! AMQP 1.0 connections, sessions and links: client and listener, on tokio or without.
 //!
 //! # From connecting to the first message
 //!
 //! ```no_run
+//! # #[cfg(feature = "tokio")]
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use amqp_codec::messaging::Message;
 //! use amqp_transport::{Connection, ReceiverOptions, SenderOptions};
@@ -29,32 +30,53 @@
 //! - Nothing grows without a bound: see [`Limits`].
 //! - A listener is built with [`ListenerOptions`]; both ends use the same handles.
 //!
-//! Below these handles is an engine without sockets, tasks or clock that enforces the rules of the specification
+//! Below these handles is an [`engine`] without sockets, tasks or clock that enforces the rules of the specification
 //! for client and listener alike; a single task per connection carries its octets.
+//!
+//! # Features
+//!
+//! `tokio`, on by default: the handles, sockets, TLS and addresses. Without it the [`engine`], its limits, errors and
+//! SASL remain, for any other runtime or none (`examples/blocking.rs` drives it over a plain blocking socket).
 
+#[cfg(feature = "tokio")]
 mod connection;
+#[cfg(feature = "tokio")]
 mod delivery;
-mod engine;
+pub mod engine;
 mod error;
+#[cfg(feature = "tokio")]
 mod listener;
+#[cfg(feature = "tokio")]
 mod net;
 mod peer;
+#[cfg(feature = "tokio")]
 mod receiver;
+#[cfg(feature = "tokio")]
 mod runtime;
+#[cfg(feature = "tokio")]
 mod sender;
+#[cfg(feature = "tokio")]
 mod session;
 
+#[cfg(feature = "tokio")]
 pub use connection::{ConnectError, ConnectOptions, Connection};
+#[cfg(feature = "tokio")]
 pub use delivery::Delivery;
 pub use engine::credit::Credit;
 pub use engine::event::DeliveryNumber;
 pub use engine::limits::Limits;
 pub use engine::sasl::{Authenticator, Identity, Sasl, StaticCredentials};
 pub use error::{ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError};
+#[cfg(feature = "tokio")]
 pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};
+#[cfg(feature = "tokio")]
 pub use net::address::{Address, AddressError};
+#[cfg(feature = "tokio")]
 pub use net::tls::{TlsError, TlsOptions};
 pub use peer::Peer;
+#[cfg(feature = "tokio")]
 pub use receiver::{Receiver, ReceiverOptions};
+#[cfg(feature = "tokio")]
 pub use sender::{Confirmation, Payload, Sender, SenderOptions, TryDeliverError};
+#[cfg(feature = "tokio")]
 pub use session::Session;

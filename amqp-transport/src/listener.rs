@@ -169,7 +169,7 @@ impl Incoming {
             .wait(&shared.requested, |state| {
                 while let Some(key) = state.next_request() {
                     // It may have been taken back meanwhile.
-                    if let Some(session) = state.engine.links.get(key.0).map(|link| link.session)
+                    if let Some(session) = state.engine.session_of(key)
                         && let Some(attach) = state.engine.remote_attach(key).cloned()
                     {
                         return Some(Some((key, session, attach)));

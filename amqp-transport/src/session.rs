@@ -127,7 +127,7 @@ impl Session {
         let shared = self.handle.shared();
         let key = self.handle.key;
         shared.act(|state| state.engine.end_session(key, None));
-        let patience = shared.look(|state| state.engine.io.limits.close);
+        let patience = shared.look(|state| state.engine.limits().close);
         let answered =
             shared.wait(&self.handle.changed, |state| state.engine.is_session_unmapped(key).then_some(()));
         if tokio::time::timeout(patience, answered).await.is_err() {
@@ -191,7 +191,7 @@ impl LinkHandle {
     pub(crate) async fn detach(&self, closed: bool, error: Option<ErrorInfo>) -> Result<(), LinkError> {
         let shared = self.shared();
         shared.act(|state| state.engine.detach(self.key, closed, error));
-        let patience = shared.look(|state| state.engine.io.limits.close);
+        let patience = shared.look(|state| state.engine.limits().close);
         let answered =
             shared.wait(&self.changed, |state| state.engine.is_link_detached(self.key).then_some(()));
         if tokio::time::timeout(patience, answered).await.is_err() {

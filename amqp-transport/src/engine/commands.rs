@@ -9,48 +9,107 @@ use super::session::SessionState;
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::ByteString;
+use amqp_codec::messaging::{Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Symbol};
 use bytes::Bytes;
 
-/// How a new link is to be.
+/// How a new link is to be (§2.7.3). Set fields on what [`LinkOptions::sender`] or [`LinkOptions::receiver`] gives.
 #[derive(Debug, Clone)]
-pub(crate) struct LinkOptions {
-    pub(crate) name: ByteString,
-    pub(crate) role: Role,
-    pub(crate) termini: Termini,
-    pub(crate) snd_settle_mode: SenderSettleMode,
-    pub(crate) rcv_settle_mode: ReceiverSettleMode,
-    pub(crate) credit: Credit,
-    pub(crate) properties: Option<Fields>,
-    pub(crate) desired_capabilities: Vec<Symbol>,
+#[non_exhaustive]
+pub struct LinkOptions {
+    /// Name of the link: unique between the two containers, for its direction.
+    pub name: ByteString,
+    /// What this side is to be.
+    pub role: Role,
+    /// Where messages come from and where they go.
+    pub termini: Termini,
+    /// Whether deliveries go out unsettled, settled, or as each says (the default).
+    pub snd_settle_mode: SenderSettleMode,
+    /// Whether the receiver settles first (the default), or waits for the sender to settle.
+    pub rcv_settle_mode: ReceiverSettleMode,
+    /// How a receiver asks for deliveries; nothing for a sender.
+    pub credit: Credit,
+    /// Properties of the link, such as `paired`.
+    pub properties: Option<Fields>,
+    /// Extensions that are asked for.
+    pub desired_capabilities: Vec<Symbol>,
 }
 
-/// A message to send.
+impl LinkOptions {
+    /// A link of this name to send on, to the node at this address.
+    #[must_use]
+    pub fn sender(name: impl Into<ByteString>, address: impl Into<ByteString>) -> Self {
+        let target = Target { address: Some(address.into()), ..Target::default() };
+        Self::new(name.into(), Role::Sender, Termini::new(Source::default(), target), Credit::Manual)
+    }
+
+    /// A link of this name to receive on, from the node at this address.
+    #[must_use]
+    pub fn receiver(name: impl Into<ByteString>, address: impl Into<ByteString>, credit: Credit) -> Self {
+        let source = Source { address: Some(address.into()), ..Source::default() };
+        Self::new(name.into(), Role::Receiver, Termini::new(source, Target::default()), credit)
+    }
+
+    const fn new(name: ByteString, role: Role, termini: Termini, credit: Credit) -> Self {
+        Self {
+            name,
+            role,
+            termini,
+            snd_settle_mode: SenderSettleMode::Mixed,
+            rcv_settle_mode: ReceiverSettleMode::First,
+            credit,
+            properties: None,
+            desired_capabilities: Vec::new(),
+        }
+    }
+}
+
+/// A message to send, for [`Engine::send`]. Set fields on what [`OutgoingDelivery::new`] gives.
 #[derive(Debug, Clone)]
-pub(crate) struct OutgoingDelivery {
-    pub(crate) payload: Bytes,
-    pub(crate) message_format: u32,
-    pub(crate) settled: bool,
-    pub(crate) token: Token,
-    pub(crate) tag: Option<Bytes>,
+#[non_exhaustive]
+pub struct OutgoingDelivery {
+    /// The encoded message.
+    pub payload: Bytes,
+    /// The message-format; 0 (the default) is the standard's.
+    pub message_format: u32,
+    /// Whether it leaves settled: then there is no outcome. The link's settle mode has the last word.
+    pub settled: bool,
+    /// Comes back with the outcome, in [`Event::Outcome`](super::Event::Outcome).
+    pub token: Token,
+    /// The delivery-tag, at most 32 octets; if none is given the engine makes one that is unique on the link.
+    pub tag: Option<Bytes>,
+}
+
+impl OutgoingDelivery {
+    /// An unsettled delivery of an encoded message in the standard's format.
+    #[must_use]
+    pub const fn new(payload: Bytes, token: Token) -> Self {
+        Self { payload, message_format: 0, settled: false, token, tag: None }
+    }
 }
 
 /// Where a link stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum LinkStatus {
-    /// The peer has not answered yet.
+#[non_exhaustive]
+pub enum LinkStatus {
+    /// The peer has not answered yet, or has not been answered.
     Pending,
+    /// Both sides have attached.
     Attached,
-    /// Over; the handles may still be busy.
+    /// Over, and why; the handles may still be busy: see [`Engine::is_link_detached`].
     Ended(LinkError),
 }
 
 impl Engine {
     // ---- sessions -----------------------------------------------------------------------------------------
 
-    /// Begins a session.
-    pub(crate) fn begin(&mut self) -> Result<SessionKey, SessionError> {
+    /// Begins a session (§2.5). [`Event::Session`](super::Event::Session) tells when the peer has answered.
+    ///
+    /// # Errors
+    /// [`SessionError::TooMany`] if no channel is free that both sides allow; the connection's error if it is not
+    /// open yet or no longer.
+    pub fn begin(&mut self) -> Result<SessionKey, SessionError> {
         if let Some(end) = self.end() {
             return Err(end.clone().into());
         }
@@ -67,19 +126,23 @@ impl Engine {
     }
 
     /// Whether the session is begun; false while the peer has not answered.
-    pub(crate) fn check_session(&self, key: SessionKey) -> Result<bool, SessionError> {
+    ///
+    /// # Errors
+    /// Why the session ended.
+    pub fn check_session(&self, key: SessionKey) -> Result<bool, SessionError> {
         let Some(session) = self.sessions.get(key.0) else { return Err(SessionError::EndedLocally) };
         session.check()?;
         Ok(session.state == SessionState::Mapped)
     }
 
     /// Whether both ends of the session were exchanged.
-    pub(crate) fn is_session_unmapped(&self, key: SessionKey) -> bool {
+    #[must_use]
+    pub fn is_session_unmapped(&self, key: SessionKey) -> bool {
         self.sessions.get(key.0).is_none_or(|session| session.state == SessionState::Unmapped)
     }
 
-    /// Ends a session and everything on it.
-    pub(crate) fn end_session(&mut self, key: SessionKey, error: Option<ErrorInfo>) {
+    /// Ends a session and everything on it, with an error for the peer or without.
+    pub fn end_session(&mut self, key: SessionKey, error: Option<ErrorInfo>) {
         self.end_session_with(key, SessionError::EndedLocally, error);
     }
 
@@ -100,8 +163,8 @@ impl Engine {
         self.remove_forgotten_links();
     }
 
-    /// Nobody holds the session any more: it is ended, and its place becomes free.
-    pub(crate) fn forget_session(&mut self, key: SessionKey) {
+    /// The session is of no more interest: it is ended, and its key becomes free for another.
+    pub fn forget_session(&mut self, key: SessionKey) {
         self.end_session(key, None);
         let Some(session) = self.sessions.get_mut(key.0) else { return };
         session.is_forgotten = true;
@@ -112,8 +175,12 @@ impl Engine {
 
     // ---- links --------------------------------------------------------------------------------------------
 
-    /// Attaches a link.
-    pub(crate) fn attach(&mut self, key: SessionKey, options: LinkOptions) -> Result<LinkKey, LinkError> {
+    /// Attaches a link (§2.6.3). [`Event::Link`](super::Event::Link) tells when the peer has answered; then
+    /// [`Engine::link_status`] says how.
+    ///
+    /// # Errors
+    /// [`LinkError::TooMany`] if no handle is free that the peer allows; the session's error if it has ended.
+    pub fn attach(&mut self, key: SessionKey, options: LinkOptions) -> Result<LinkKey, LinkError> {
         let Some(session) = self.sessions.get_mut(key.0) else {
             return Err(SessionError::EndedLocally.into());
         };
@@ -145,8 +212,13 @@ impl Engine {
         Ok(link_key)
     }
 
-    /// Accepts a link that the peer asked for, with the termini and the credit that are really in force.
-    pub(crate) fn accept(&mut self, key: LinkKey, termini: Termini, credit: Credit) -> Result<(), LinkError> {
+    /// Accepts a link that the peer asked for ([`Event::LinkRequested`](super::Event::LinkRequested)), with the
+    /// termini and the credit that are really in force; a terminus that is left out is the peer's own.
+    ///
+    /// # Errors
+    /// [`LinkError::TooMany`] if the peer lets no more links be answered, which ends the session; why the link ended
+    /// if it did meanwhile.
+    pub fn accept(&mut self, key: LinkKey, termini: Termini, credit: Credit) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
         link.check()?;
         let Some(remote) = link.remote_attach.as_deref() else { return Err(LinkError::DetachedLocally) };
@@ -183,7 +255,7 @@ impl Engine {
     }
 
     /// Refuses a link that the peer asked for: an attach without our terminus, then a detach with the reason.
-    pub(crate) fn refuse(&mut self, key: LinkKey, error: ErrorInfo) {
+    pub fn refuse(&mut self, key: LinkKey, error: ErrorInfo) {
         let Some(link) = self.links.get_mut(key.0) else { return };
         if link.state != LinkState::Requested {
             return;
@@ -209,7 +281,7 @@ impl Engine {
     }
 
     /// Detaches a link; `closed` tells the peer to forget its terminus too.
-    pub(crate) fn detach(&mut self, key: LinkKey, closed: bool, error: Option<ErrorInfo>) {
+    pub fn detach(&mut self, key: LinkKey, closed: bool, error: Option<ErrorInfo>) {
         self.detach_with(key, LinkError::DetachedLocally, error, closed);
     }
 
@@ -231,8 +303,8 @@ impl Engine {
         }
     }
 
-    /// Nobody holds the link any more: it is closed, and its place becomes free.
-    pub(crate) fn forget_link(&mut self, key: LinkKey) {
+    /// The link is of no more interest: it is closed, and its key becomes free for another.
+    pub fn forget_link(&mut self, key: LinkKey) {
         self.detach(key, true, None);
         let Some(link) = self.links.get_mut(key.0) else { return };
         link.is_forgotten = true;
@@ -242,7 +314,8 @@ impl Engine {
     }
 
     /// Where the link stands.
-    pub(crate) fn link_status(&self, key: LinkKey) -> LinkStatus {
+    #[must_use]
+    pub fn link_status(&self, key: LinkKey) -> LinkStatus {
         match self.links.get(key.0) {
             None => LinkStatus::Ended(LinkError::DetachedLocally),
             Some(Link { end: Some(end), .. }) => LinkStatus::Ended(end.clone()),
@@ -252,12 +325,20 @@ impl Engine {
     }
 
     /// Whether the peer has answered our detach, or has detached itself.
-    pub(crate) fn is_link_detached(&self, key: LinkKey) -> bool {
+    #[must_use]
+    pub fn is_link_detached(&self, key: LinkKey) -> bool {
         self.links.get(key.0).is_none_or(|link| link.state == LinkState::Detached)
     }
 
-    /// The peer's attach.
-    pub(crate) fn remote_attach(&self, key: LinkKey) -> Option<&Attach> {
+    /// The session that a link is on.
+    #[must_use]
+    pub fn session_of(&self, key: LinkKey) -> Option<SessionKey> {
+        self.links.get(key.0).map(|link| link.session)
+    }
+
+    /// The peer's attach: what it asks for, or what is really in force.
+    #[must_use]
+    pub fn remote_attach(&self, key: LinkKey) -> Option<&Attach> {
         self.links.get(key.0)?.remote_attach.as_deref()
     }
 
@@ -269,8 +350,12 @@ impl Engine {
 
     // ---- sending ------------------------------------------------------------------------------------------
 
-    /// How many messages may be sent on the link now.
-    pub(crate) fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
+    /// How many messages may be handed over on the link now. Zero also while too much waits to be written; an event
+    /// tells when that is over.
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
         let has_room = self.io.has_room();
         self.io.is_wanted |= !has_room;
         let link = self.usable(key)?;
@@ -279,19 +364,20 @@ impl Engine {
     }
 
     /// Whether the peer asked to have its credit used up.
-    pub(crate) fn is_draining(&mut self, key: LinkKey) -> bool {
+    pub fn is_draining(&mut self, key: LinkKey) -> bool {
         self.usable(key)
             .ok()
             .and_then(Link::sender)
             .is_some_and(|sender| sender.credit.is_draining() && sender.credit.link_credit() > 0)
     }
 
-    /// Sends a message. Call only while there is credit; it leaves as the session window allows.
-    pub(crate) fn send(
-        &mut self,
-        key: LinkKey,
-        delivery: OutgoingDelivery,
-    ) -> Result<DeliveryNumber, SendError> {
+    /// Hands a message over to be sent (§2.6.12). It leaves as credit and session window allow: call it only while
+    /// [`Engine::credit`] is above 0, so that nothing piles up here.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] if the peer takes no message of this size on this link; [`SendError::NotSent`] if the
+    /// link ended.
+    pub fn send(&mut self, key: LinkKey, delivery: OutgoingDelivery) -> Result<DeliveryNumber, SendError> {
         let link = self.usable(key).map_err(SendError::NotSent)?;
         let session_key = link.session;
         let Some(sender) = link.sender() else { return Err(SendError::NotSent(LinkError::DetachedLocally)) };
@@ -316,8 +402,9 @@ impl Engine {
         Ok(number)
     }
 
-    /// The sender has nothing more to send: unused credit goes back if the peer drains.
-    pub(crate) fn drained(&mut self, key: LinkKey) {
+    /// The sender has nothing more to send: unused credit goes back if the peer drains (§2.6.7). Links that this side
+    /// attached do it by themselves.
+    pub fn drained(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key.0) else { return };
         let Some(session) = self.sessions.get_mut(link.session.0) else { return };
         session.drained(key, link, &mut self.io);
@@ -326,7 +413,10 @@ impl Engine {
     // ---- receiving ----------------------------------------------------------------------------------------
 
     /// Takes the next delivery. `Ok(None)` if there is none now.
-    pub(crate) fn take(&mut self, key: LinkKey) -> Result<Option<Incoming>, LinkError> {
+    ///
+    /// # Errors
+    /// Why the link ended, once what came settled before is taken.
+    pub fn take(&mut self, key: LinkKey) -> Result<Option<Incoming>, LinkError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
         let Some(delivery) = link.receiver().and_then(|receiver| receiver.inbox.pop_front()) else {
             return link.check().map(|()| None);
@@ -340,12 +430,15 @@ impl Engine {
     }
 
     /// How many deliveries wait to be taken.
-    pub(crate) fn queued(&mut self, key: LinkKey) -> usize {
+    pub fn queued(&mut self, key: LinkKey) -> usize {
         self.links.get_mut(key.0).and_then(Link::receiver).map_or(0, |receiver| receiver.inbox.len())
     }
 
-    /// Settles a delivery with an outcome.
-    pub(crate) fn settle(&mut self, key: LinkKey, id: Serial, outcome: Outcome) -> Result<(), SettleError> {
+    /// Settles a delivery with an outcome (§2.7.6). Neighbours with the same outcome leave as one frame.
+    ///
+    /// # Errors
+    /// [`SettleError::Revoked`] if it is settled already, here or by the peer; why the link ended.
+    pub fn settle(&mut self, key: LinkKey, id: Serial, outcome: Outcome) -> Result<(), SettleError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally.into()) };
         link.check()?;
         let Some(session) = self.sessions.get_mut(link.session.0) else {
@@ -355,7 +448,8 @@ impl Engine {
     }
 
     /// Whether a delivery is still this side's to settle.
-    pub(crate) fn is_unsettled(&self, key: LinkKey, id: Serial) -> bool {
+    #[must_use]
+    pub fn is_unsettled(&self, key: LinkKey, id: Serial) -> bool {
         self.links.get(key.0).is_some_and(|link| {
             link.end.is_none()
                 && self.sessions.get(link.session.0).is_some_and(|session| session.is_unsettled(id))
@@ -381,27 +475,43 @@ impl Engine {
     }
 
     /// Grants this much in all ([`Credit::Manual`]).
-    pub(crate) fn set_credit(&mut self, key: LinkKey, credit: u32) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn set_credit(&mut self, key: LinkKey, credit: u32) -> Result<(), LinkError> {
         self.change_credit(key, |receiver| receiver.credit.set(credit))
     }
 
     /// Takes all credit back; what is under way still arrives.
-    pub(crate) fn pause(&mut self, key: LinkKey) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn pause(&mut self, key: LinkKey) -> Result<(), LinkError> {
         self.change_credit(key, |receiver| receiver.credit.pause())
     }
 
-    /// Grants credit again as before the pause.
-    pub(crate) fn resume(&mut self, key: LinkKey) -> Result<(), LinkError> {
+    /// Grants credit again as before the pause, or after a drain.
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn resume(&mut self, key: LinkKey) -> Result<(), LinkError> {
         self.change_credit(key, |receiver| receiver.credit.resume())
     }
 
-    /// Asks the peer to use up the credit or give it back.
-    pub(crate) fn drain(&mut self, key: LinkKey) -> Result<(), LinkError> {
+    /// Asks the peer to use up the credit or give it back (§2.6.7). Nothing is granted by itself after that until
+    /// [`Engine::resume`].
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn drain(&mut self, key: LinkKey) -> Result<(), LinkError> {
         self.change_credit(key, |receiver| receiver.credit.start_drain())
     }
 
     /// Whether a drain is still going on.
-    pub(crate) fn is_drain_pending(&mut self, key: LinkKey) -> Result<bool, LinkError> {
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn is_drain_pending(&mut self, key: LinkKey) -> Result<bool, LinkError> {
         Ok(self.usable(key)?.receiver().is_some_and(|receiver| receiver.credit.is_draining()))
     }
 }

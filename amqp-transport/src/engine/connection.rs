@@ -30,10 +30,11 @@ const FRAME_BEFORE_OPEN: usize = 512;
 
 /// Which end of the connection this is.
 #[derive(Clone)]
-pub(crate) enum Side {
-    /// The one that connected.
+#[non_exhaustive]
+pub enum Side {
+    /// The one that connected, and how it authenticates.
     Client(Sasl),
-    /// The one that was connected to.
+    /// The one that was connected to, and how it checks its clients.
     Listener(Arc<dyn Authenticator>),
 }
 
@@ -71,9 +72,9 @@ enum Phase {
     Ended,
 }
 
-/// One end of one connection. See the module's documentation for how to drive it.
+/// One end of one connection. See the [module's documentation](crate::engine) for how to drive it.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub struct Engine {
     side: Side,
     phase: Phase,
     open: Open,
@@ -96,7 +97,9 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts one end of a connection. `open` is sent when its turn comes; its limits are filled in from `limits`.
-    pub(crate) fn new(side: Side, mut open: Open, limits: Limits, now: Instant) -> Self {
+    /// From `now` on the handshake may take [`Limits::handshake`].
+    #[must_use]
+    pub fn new(side: Side, mut open: Open, limits: Limits, now: Instant) -> Self {
         open.max_frame_size = limits.max_frame_size.max(MIN_MAX_FRAME_SIZE);
         open.channel_max = limits.channel_max;
         let announced = u32::try_from(limits.idle_time_out.as_millis()).unwrap_or(u32::MAX);
@@ -145,8 +148,9 @@ impl Engine {
 
     // ---- feed ---------------------------------------------------------------------------------------------
 
-    /// Takes octets from the peer; what is not yet whole stays in `input`.
-    pub(crate) fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
+    /// Takes octets from the peer; what is not yet whole stays in `input`, and more is to be put behind it. That is
+    /// never more than one frame of the size that this side announced.
+    pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
         self.idle.on_received(now);
         while self.phase != Phase::Ended {
             let taken = match self.phase {
@@ -640,8 +644,10 @@ impl Engine {
         }
     }
 
-    /// Closes the connection in an orderly way; what was handed over before is sent first.
-    pub(crate) fn close(&mut self, error: Option<ErrorInfo>, now: Instant) {
+    /// Closes the connection in an orderly way (§2.4.3), with an error for the peer or without; what was handed over
+    /// before is sent first, as far as windows and credit allow. [`Engine::is_ended`] tells when it is over, at the
+    /// latest after [`Limits::close`].
+    pub fn close(&mut self, error: Option<ErrorInfo>, now: Instant) {
         match self.phase {
             Phase::Opened => {
                 self.flush_sessions();
@@ -655,8 +661,8 @@ impl Engine {
         }
     }
 
-    /// The transport is gone, with or without an error of its own.
-    pub(crate) fn handle_lost(&mut self, why: &str) {
+    /// The transport is gone: `why` goes into the error that everybody gets to see.
+    pub fn handle_lost(&mut self, why: &str) {
         if self.phase == Phase::Close {
             let reason = self.end.take().unwrap_or(ConnectionError::ClosedLocally);
             return self.finish(reason);
@@ -718,8 +724,9 @@ impl Engine {
         self.io.dirty.append(&mut again);
     }
 
-    /// Moves what is to be written to `out`, in order. Empty if there is nothing now.
-    pub(crate) fn poll_output(&mut self, out: &mut VecDeque<Bytes>, now: Instant) {
+    /// Moves what is to be written to `out`, in order; nothing if there is nothing now. To be called after anything was
+    /// fed or asked for, and at the [deadline](Engine::deadline).
+    pub fn poll_output(&mut self, out: &mut VecDeque<Bytes>, now: Instant) {
         if self.phase == Phase::Opened {
             self.flush_sessions();
             if self.io.outbox.len() == 0 && self.idle.is_heartbeat_due(now) {
@@ -737,8 +744,8 @@ impl Engine {
         }
     }
 
-    /// The next thing that happened.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    /// The next thing that happened. Events are to be taken until there is none.
+    pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.io.events.pop_front()?;
         if let Event::Link(key) = event
             && let Some(link) = self.links.get_mut(key.0)
@@ -748,8 +755,9 @@ impl Engine {
         Some(event)
     }
 
-    /// When [`Engine::handle_timeout`] is to be called at the latest.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When [`Engine::handle_timeout`], and then [`Engine::poll_output`], are to be called at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Ended => None,
             Phase::Opened => self.idle.deadline(),
@@ -757,8 +765,8 @@ impl Engine {
         }
     }
 
-    /// Time has passed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Time has passed: time-outs are checked. It may be called at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
             Phase::Opened if self.idle.is_peer_silent(now) => {
                 let error =
@@ -784,23 +792,39 @@ impl Engine {
 
     // ---- look ---------------------------------------------------------------------------------------------
 
-    /// Whether the transport may be closed once the output is written.
-    pub(crate) fn is_ended(&self) -> bool {
+    /// Whether the connection is over: the transport may be closed once the output is written.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
         self.phase == Phase::Ended
     }
 
     /// Why the connection ended or is ending.
-    pub(crate) const fn end(&self) -> Option<&ConnectionError> {
+    #[must_use]
+    pub const fn end(&self) -> Option<&ConnectionError> {
         self.end.as_ref()
     }
 
+    /// Octets that wait to be taken by [`Engine::poll_output`].
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.io.outbox.len()
+    }
+
+    /// The limits that this end keeps to.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.io.limits
+    }
+
     /// What the peer said in its open, once it has.
-    pub(crate) const fn peer(&self) -> Option<&Arc<Peer>> {
+    #[must_use]
+    pub const fn peer(&self) -> Option<&Arc<Peer>> {
         self.peer.as_ref()
     }
 
     /// Who the client is, on a listener.
-    pub(crate) const fn identity(&self) -> &Identity {
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
         &self.identity
     }
 }

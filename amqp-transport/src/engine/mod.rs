@@ -4,12 +4,84 @@
 //!
 //! - *feed*: [`Engine::handle_input`], [`Engine::handle_lost`], [`Engine::handle_timeout`] bring octets and time in;
 //! - *act*: [`Engine::begin`], [`Engine::attach`], [`Engine::send`], [`Engine::settle`] … do what the user asked for;
-//! - *look*: [`Engine::link`], [`Engine::check_session`] … tell the state and change nothing;
+//! - *look*: [`Engine::link_status`], [`Engine::check_session`] … tell the state and change nothing;
 //! - *poll*: [`Engine::poll_output`] and [`Engine::poll_event`] take out what is to be written and what happened, and
 //!   [`Engine::deadline`] tells when to come back at the latest.
 //!
 //! After any feeding or acting, output and events are to be polled. What can wait does wait for that moment:
 //! verdicts fold into ranges there and flows are written once, however many calls asked for them.
+//!
+//! Octets may be cut and joined in any way on their way. The engine takes the time from its caller and never reads a
+//! clock, so a run can be repeated to the octet, and any transport, thread or event loop will do. It needs no runtime:
+//! it is there with the crate's default features turned off.
+//!
+//! # Example
+//!
+//! A client and a listener in one thread, with nothing but two buffers between them:
+//!
+//! ```
+//! use amqp_codec::transport::Open;
+//! use amqp_transport::engine::*;
+//! use bytes::{Bytes, BytesMut};
+//! use std::collections::VecDeque;
+//! use std::sync::Arc;
+//! use std::time::Instant;
+//!
+//! /// Carries octets both ways until neither side has anything to say.
+//! fn talk(near: &mut Engine, far: &mut Engine, now: Instant) {
+//!     let (mut to_near, mut to_far) = (BytesMut::new(), BytesMut::new());
+//!     loop {
+//!         let mut octets = VecDeque::new();
+//!         near.poll_output(&mut octets, now);
+//!         let near_is_quiet = octets.is_empty();
+//!         octets.drain(..).for_each(|chunk| to_far.extend_from_slice(&chunk));
+//!         far.handle_input(&mut to_far, now);
+//!         far.poll_output(&mut octets, now);
+//!         if near_is_quiet && octets.is_empty() {
+//!             return;
+//!         }
+//!         octets.drain(..).for_each(|chunk| to_near.extend_from_slice(&chunk));
+//!         near.handle_input(&mut to_near, now);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::now();
+//! let users = Arc::new(StaticCredentials { anonymous: true, users: Vec::new() });
+//! let mut client = Engine::new(Side::Client(Sasl::Anonymous), Open::new("client"), Limits::default(), now);
+//! let mut listener = Engine::new(Side::Listener(users), Open::new("listener"), Limits::default(), now);
+//! talk(&mut client, &mut listener, now);
+//!
+//! let session = client.begin()?;
+//! talk(&mut client, &mut listener, now);
+//! let sender = client.attach(session, LinkOptions::sender("a link", "a queue"))?;
+//! talk(&mut client, &mut listener, now);
+//!
+//! // The listener is asked for the link, accepts it, and lets ten messages come.
+//! let receiver = std::iter::from_fn(|| listener.poll_event())
+//!     .find_map(|event| match event {
+//!         Event::LinkRequested(link) => Some(link),
+//!         _ => None,
+//!     })
+//!     .ok_or("no link was asked for")?;
+//! listener.accept(receiver, Termini::default(), Credit::Auto(10))?;
+//! talk(&mut client, &mut listener, now);
+//!
+//! assert_eq!(client.credit(sender)?, 10);
+//! client.send(sender, OutgoingDelivery::new(Bytes::from_static(b"\x00\x53\x77\xa1\x02hi"), Token(7)))?;
+//! talk(&mut client, &mut listener, now);
+//!
+//! let delivery = listener.take(receiver)?.ok_or("nothing came")?;
+//! listener.settle(receiver, delivery.id, amqp_transport::Outcome::Accepted)?;
+//! talk(&mut client, &mut listener, now);
+//!
+//! let outcome = std::iter::from_fn(|| client.poll_event()).find_map(|event| match event {
+//!     Event::Outcome { token: Token(7), outcome, .. } => outcome,
+//!     _ => None,
+//! });
+//! assert_eq!(outcome, Some(amqp_transport::Outcome::Accepted));
+//! # Ok(()) }
+//! ```
 #![warn(clippy::indexing_slicing)]
 
 mod commands;
@@ -29,28 +101,30 @@ mod tests;
 mod unsettled;
 mod window;
 
-pub(crate) use commands::{LinkOptions, LinkStatus, OutgoingDelivery};
-pub(crate) use connection::{Engine, Side};
-pub(crate) use link::receiver::Incoming;
-pub(crate) use serial::Serial;
+pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery};
+pub use connection::{Engine, Side};
+pub use credit::Credit;
+pub use event::{DeliveryNumber, Event, Token};
+pub use limits::Limits;
+pub use link::receiver::Incoming;
+pub use sasl::{Authenticator, Identity, Sasl, StaticCredentials};
+pub use serial::Serial;
 
 use crate::error::Outcome;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role};
-use event::{DeliveryNumber, Event, Token};
-use limits::Limits;
 use link::Link;
 use outbox::Outbox;
 use slab::Slab;
 use std::collections::VecDeque;
 
-/// Names a session of an engine, until it is forgotten.
+/// Names a session of an engine, until it is forgotten; later it may name another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SessionKey(pub(crate) usize);
+pub struct SessionKey(pub(crate) usize);
 
-/// Names a link of an engine, until it is forgotten.
+/// Names a link of an engine, until it is forgotten; later it may name another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LinkKey(pub(crate) usize);
+pub struct LinkKey(pub(crate) usize);
 
 type Links = Slab<Link>;
 
@@ -128,15 +202,19 @@ fn refusal(link: &Link) -> Attach {
     attach
 }
 
-/// Both termini of a new link.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Termini {
-    pub(crate) source: Option<Source>,
-    pub(crate) target: Option<TargetArchetype>,
+/// Both termini of a link (§2.6.3).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Termini {
+    /// Where messages come from.
+    pub source: Option<Source>,
+    /// Where they go: a node, or a transaction coordinator.
+    pub target: Option<TargetArchetype>,
 }
 
 impl Termini {
-    pub(crate) fn new(source: Source, target: Target) -> Self {
+    /// Between these two nodes.
+    #[must_use]
+    pub fn new(source: Source, target: Target) -> Self {
         Self { source: Some(source), target: Some(TargetArchetype::Target(target)) }
     }
 }

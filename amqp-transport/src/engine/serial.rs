@@ -7,24 +7,30 @@ use std::fmt;
 /// It starts anywhere, wraps from 2³²−1 to 0, and has no total order: two numbers are compared by the
 /// shorter way round, so only numbers less than 2³¹ apart can be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Serial(pub(crate) u32);
+pub struct Serial(pub(crate) u32);
 
 impl Serial {
+    /// The number as it stands in a frame.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+
     /// The number `n` steps further on.
     #[must_use]
-    pub(crate) const fn plus(self, n: u32) -> Self {
+    pub const fn plus(self, n: u32) -> Self {
         Self(self.0.wrapping_add(n))
     }
 
     /// How many steps lead from `earlier` to this number, the long way round included.
     #[must_use]
-    pub(crate) const fn since(self, earlier: Self) -> u32 {
+    pub const fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }
 
     /// Whether this number comes after `other`. Numbers exactly 2³¹ apart have no order; then this is false.
     #[must_use]
-    pub(crate) const fn is_after(self, other: Self) -> bool {
+    pub const fn is_after(self, other: Self) -> bool {
         let distance = self.0.wrapping_sub(other.0);
         distance != 0 && distance < 1 << 31
     }

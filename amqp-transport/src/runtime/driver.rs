@@ -85,7 +85,7 @@ impl Driver<'_> {
             if !is_stuck || engine.is_ended() {
                 engine.poll_output(output, now);
             }
-            (engine.deadline(), engine.is_ended(), engine.io.outbox.len())
+            (engine.deadline(), engine.is_ended(), engine.queued_bytes())
         });
         self.backlog = backlog;
         self.has_deadline = deadline.is_some();

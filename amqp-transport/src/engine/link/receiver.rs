@@ -13,15 +13,20 @@ const COPY_UP_TO: usize = 8 * 1024;
 
 /// A delivery that arrived whole.
 #[derive(Debug, Clone)]
-pub(crate) struct Incoming {
-    pub(crate) id: Serial,
-    pub(crate) tag: Bytes,
-    pub(crate) message_format: u32,
+#[non_exhaustive]
+pub struct Incoming {
+    /// The delivery-id: names it to [`Engine::settle`](crate::engine::Engine::settle), on its session.
+    pub id: Serial,
+    /// The sender's tag.
+    pub tag: Bytes,
+    /// The message-format; 0 is the standard's.
+    pub message_format: u32,
     /// It came settled: no outcome is wanted.
-    pub(crate) settled: bool,
+    pub settled: bool,
     /// The state the sender gave it, such as a transaction's.
-    pub(crate) state: Option<DeliveryState>,
-    pub(crate) payload: Bytes,
+    pub state: Option<DeliveryState>,
+    /// The encoded message.
+    pub payload: Bytes,
 }
 
 /// A delivery of which frames are still missing.
