@@ -7,6 +7,7 @@ use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
 use crate::net::tls::{TlsError, TlsOptions};
 use crate::peer::Peer;
+use crate::pool::Pool;
 use crate::runtime::driver::drive;
 use crate::runtime::shared::Shared;
 use crate::session::Session;
@@ -277,6 +278,8 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
 #[derive(Debug)]
 pub(crate) struct ConnectionHandle {
     pub(crate) shared: Arc<Shared>,
+    /// Sessions for links that name none.
+    pub(crate) pool: Pool,
 }
 
 impl ConnectionHandle {
@@ -287,7 +290,7 @@ impl ConnectionHandle {
     {
         let shared = Shared::new(engine);
         tokio::spawn(drive(Arc::clone(&shared), stream));
-        Arc::new(Self { shared })
+        Arc::new(Self { shared, pool: Pool::default() })
     }
 }
 

@@ -9,11 +9,10 @@
 //! use amqp_transport::{Connection, ReceiverOptions, SenderOptions};
 //!
 //! let connection = Connection::connect("amqp://guest:guest@127.0.0.1:5672").await?;
-//! let session = connection.session().await?;
-//! let sender = session.sender(SenderOptions::new("/queues/greetings")).await?;
+//! let sender = connection.sender(SenderOptions::new("/queues/greetings")).await?;
 //! sender.send(Message::data("hello")).await?.accepted()?;
 //!
-//! let receiver = session.receiver(ReceiverOptions::new("/queues/greetings")).await?;
+//! let receiver = connection.receiver(ReceiverOptions::new("/queues/greetings")).await?;
 //! let delivery = receiver.recv().await?;
 //! println!("{:?}", delivery.message()?.body);
 //! delivery.accept()?;
@@ -49,6 +48,8 @@ mod listener;
 #[cfg(feature = "tokio")]
 mod net;
 mod peer;
+#[cfg(feature = "tokio")]
+mod pool;
 #[cfg(feature = "tokio")]
 mod receiver;
 #[cfg(feature = "tokio")]

@@ -247,6 +247,17 @@ impl LinkRequest {
         self.refuse_with(error);
     }
 
+    /// Refuses the link by ending the session that it is on, with all other links there. Some brokers do so; a
+    /// listener that only means this link is better off with [`LinkRequest::refuse`].
+    pub fn end_session(mut self, error: ErrorInfo) {
+        if self.attach.take().is_some() {
+            self.session.shared().act(|state| {
+                state.engine.end_session(self.session.key(), Some(error));
+                state.forget_link(self.key);
+            });
+        }
+    }
+
     fn refuse_with(&mut self, error: ErrorInfo) {
         if self.attach.take().is_some() {
             self.session.shared().act(|state| {

@@ -77,6 +77,16 @@ impl Session {
         Ok(Self { handle, connection: connection.clone() })
     }
 
+    /// Another handle of a session of this connection.
+    pub(crate) fn of(connection: &Connection, handle: Arc<SessionHandle>) -> Self {
+        Self { handle, connection: connection.clone() }
+    }
+
+    /// Whether neither side has ended it.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.handle.shared().look(|state| state.engine.check_session(self.handle.key) == Ok(true))
+    }
+
     /// The connection that the session is on.
     #[must_use]
     pub const fn connection(&self) -> &Connection {
@@ -100,7 +110,7 @@ impl Session {
         Ok(Receiver::new(self.attach(options.into_link()).await?))
     }
 
-    async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
+    pub(crate) async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
         let shared = self.handle.shared();
         let name = options.name.to_string();
         let (key, changed) = shared.act(|state| {

@@ -5,7 +5,7 @@ use super::event::{DeliveryNumber, Token};
 use super::link::receiver::{Incoming, ReceiverLink};
 use super::link::sender::{Outgoing, SenderLink};
 use super::link::{Kind, Link, LinkState};
-use super::session::SessionState;
+use super::session::{Session, SessionState};
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::ByteString;
@@ -89,6 +89,17 @@ impl OutgoingDelivery {
     }
 }
 
+/// Whether the peer lets another session be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionRoom {
+    /// A channel is free.
+    Free,
+    /// None is free, but the peer's answer to an end will free one.
+    Ending,
+    /// All are in use.
+    Full,
+}
+
 /// Where a link stands.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -117,12 +128,34 @@ impl Engine {
             return Err(ConnectionError::Lost("it is not open yet".into()).into());
         }
         let Some(key) = self.new_session() else {
-            return Err(SessionError::TooMany(u32::from(self.max_channel()) + 1));
+            return Err(SessionError::TooMany(self.max_sessions()));
         };
         if let Some(session) = self.sessions.get(key.0) {
             session.send_begin(&mut self.io);
         }
         Ok(key)
+    }
+
+    /// How many sessions both sides allow.
+    pub fn max_sessions(&self) -> u32 {
+        u32::from(self.max_channel()) + 1
+    }
+
+    /// Whether another session can be begun.
+    pub fn room_for_session(&self) -> SessionRoom {
+        let in_use = self.local_channels.iter().flatten().count();
+        if u32::try_from(in_use).is_ok_and(|in_use| in_use < self.max_sessions()) {
+            SessionRoom::Free
+        } else if self.sessions.iter().any(|(_, session)| session.state == SessionState::EndSent) {
+            SessionRoom::Ending
+        } else {
+            SessionRoom::Full
+        }
+    }
+
+    /// How many more links the peer allows on the session; none if it has ended.
+    pub fn room_for_links(&self, key: SessionKey) -> u64 {
+        self.sessions.get(key.0).filter(|session| session.check().is_ok()).map_or(0, Session::room)
     }
 
     /// Whether the session is begun; false while the peer has not answered.

@@ -84,7 +84,7 @@ pub struct Engine {
     /// Sessions by the channel on which the peer sends.
     channels: Vec<Option<SessionKey>>,
     /// Sessions by the channel on which this side sends.
-    local_channels: Vec<Option<SessionKey>>,
+    pub(super) local_channels: Vec<Option<SessionKey>>,
     peer: Option<Arc<Peer>>,
     identity: Identity,
     mechanisms: Vec<Symbol>,
@@ -619,6 +619,8 @@ impl Engine {
             self.sessions.try_remove(key.0);
         }
         self.remove_forgotten_links();
+        // Somebody may wait for a free channel.
+        self.io.events.push_back(Event::Connection);
     }
 
     // ---- the end ------------------------------------------------------------------------------------------

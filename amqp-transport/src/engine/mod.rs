@@ -101,7 +101,7 @@ mod tests;
 mod unsettled;
 mod window;
 
-pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery};
+pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
 pub use connection::{Engine, Side};
 pub use credit::Credit;
 pub use event::{DeliveryNumber, Event, Token};

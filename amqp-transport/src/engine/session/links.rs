@@ -35,6 +35,12 @@ impl Session {
         true
     }
 
+    /// How many more links the peer allows here.
+    pub(crate) fn room(&self) -> u64 {
+        let in_use = self.local_handles.iter().flatten().count();
+        self.max_links().saturating_sub(u64::try_from(in_use).unwrap_or(u64::MAX))
+    }
+
     /// How many links the peer allows on a session.
     pub(crate) fn max_links(&self) -> u64 {
         u64::from(self.remote_handle_max) + 1
