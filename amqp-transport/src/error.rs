@@ -24,7 +24,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// A peer's text goes to logs and terminals: bounded, and without control characters.
-fn tame(text: &str) -> String {
+pub(crate) fn tame(text: &str) -> String {
     text.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -46,6 +46,8 @@ mod error;
 #[cfg(feature = "tokio")]
 mod listener;
 #[cfg(feature = "tokio")]
+pub mod management;
+#[cfg(feature = "tokio")]
 mod net;
 mod peer;
 #[cfg(feature = "tokio")]
