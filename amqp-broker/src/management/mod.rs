@@ -15,11 +15,11 @@
 
 mod declaration;
 
-use amqp_codec::messaging::{ApplicationProperties, Body, Message, Properties};
+use amqp_codec::ByteString;
+use amqp_codec::messaging::Body;
 use amqp_codec::transport::ErrorInfo;
 use amqp_codec::types::{Map, Value};
-use amqp_codec::{ByteString, Encode};
-use bytes::Bytes;
+use amqp_transport::management::{HttpRequest, Reply};
 
 use crate::address::{check_queue_name, decode_segment};
 use crate::store::{Declared, Store};
@@ -29,62 +29,14 @@ const VIRTUAL_HOST: &str = "/";
 /// The node that is reported as leader and only replica of every queue.
 pub(crate) const NODE: &str = "embedded";
 
-/// Status and body of a reply.
-#[derive(Clone, Debug, PartialEq)]
-struct Reply {
-    status: u16,
-    body: Value,
-}
-
-impl Reply {
-    fn new(status: u16, body: impl Into<Value>) -> Self {
-        Self { status, body: body.into() }
-    }
-
-    fn bad_request(error: &ErrorInfo) -> Self {
-        let text = error.description.clone().unwrap_or_else(|| ByteString::from(error.condition.to_string()));
-        Self::new(400, Value::String(text))
-    }
-}
-
-/// Does what an encoded request asks for, and gives the encoded reply.
-pub(crate) fn answer(store: &Store, request: Bytes) -> Bytes {
-    let (correlation_id, reply) = match amqp_codec::Decode::from_bytes(request) {
-        Ok(request) => {
-            let reply = respond(store, &request);
-            (request.properties.and_then(|properties| properties.message_id), reply)
-        }
-        Err(error) => (None, Reply::new(400, error.to_string().as_str())),
-    };
-    let mut application_properties = ApplicationProperties::default();
-    application_properties.insert("http:response", "1.1");
-    Message {
-        properties: Some(Properties {
-            correlation_id,
-            subject: Some(ByteString::from(reply.status.to_string())),
-            ..Properties::default()
-        }),
-        application_properties: Some(application_properties),
-        body: Body::Value(reply.body),
-        ..Message::default()
-    }
-    .to_bytes()
-}
-
 /// Finds out what is asked, and does it.
-fn respond(store: &Store, request: &Message) -> Reply {
-    let properties = request.properties.as_ref();
-    let Some(method) = properties.and_then(|properties| properties.subject.as_deref()) else {
-        return Reply::new(400, "no method: expected it as the subject of the request");
-    };
-    let Some(target) = properties.and_then(|properties| properties.to.as_deref()) else {
-        return Reply::new(400, "no path: expected it in the property `to` of the request");
-    };
+pub(crate) fn respond(store: &Store, request: &HttpRequest) -> Reply {
+    let (method, target) = (request.method.as_str(), request.path.as_str());
     let path = target.split_once('?').map_or(target, |(path, _query)| path);
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (method, segments.as_slice()) {
         (_, ["queues", name]) => match queue_name(name) {
-            Err(error) => Reply::bad_request(&error),
+            Err(error) => refused(400, &error),
             Ok(name) => match method {
                 "GET" => describe(store, &name, 200),
                 "PUT" => declare(store, &name, request),
@@ -93,7 +45,7 @@ fn respond(store: &Store, request: &Message) -> Reply {
             },
         },
         ("DELETE", ["queues", name, "messages"]) => match queue_name(name) {
-            Err(error) => Reply::bad_request(&error),
+            Err(error) => refused(400, &error),
             Ok(name) => store.purge(&name).map_or_else(|| no_queue(&name), message_count),
         },
         ("PUT", ["exchanges", _]) | ("POST", ["bindings"]) => {
@@ -106,7 +58,7 @@ fn respond(store: &Store, request: &Message) -> Reply {
 }
 
 /// `PUT /queues/Q`.
-fn declare(store: &Store, name: &ByteString, request: &Message) -> Reply {
+fn declare(store: &Store, name: &ByteString, request: &HttpRequest) -> Reply {
     if name.starts_with("amq.") {
         return Reply::new(403, format!("queue {name}: names that begin with amq. are reserved").as_str());
     }
@@ -125,7 +77,7 @@ fn declare(store: &Store, name: &ByteString, request: &Message) -> Reply {
         Ok(Declared::Different) => {
             Reply::new(409, format!("queue {name} is there, declared with other arguments").as_str())
         }
-        Err(error) => Reply { status: 503, ..Reply::bad_request(&error) },
+        Err(error) => refused(503, &error),
     }
 }
 
@@ -152,6 +104,11 @@ fn describe(store: &Store, name: &ByteString, status: u16) -> Reply {
     map.insert("messages_delayed", Value::Ulong(stats.delayed));
     map.insert("messages_unacknowledged", Value::Ulong(stats.unacknowledged));
     Reply::new(status, Value::Map(map))
+}
+
+fn refused(status: u16, error: &ErrorInfo) -> Reply {
+    let text = error.description.clone().unwrap_or_else(|| ByteString::from(error.condition.to_string()));
+    Reply::new(status, Value::String(text))
 }
 
 /// The decoded name in a path.

@@ -8,24 +8,8 @@ fn store() -> Store {
 }
 
 fn ask(store: &Store, method: &str, path: &str, body: Value) -> (String, Value) {
-    let request = Message {
-        properties: Some(Properties {
-            message_id: Some(7_u64.into()),
-            subject: Some(method.into()),
-            to: Some(path.into()),
-            reply_to: Some("$me".into()),
-            ..Properties::default()
-        }),
-        body: Body::Value(body),
-        ..Message::default()
-    };
-    let reply: Message = amqp_codec::Decode::from_bytes(answer(store, request.to_bytes())).unwrap();
-    let properties = reply.properties.expect("properties");
-    assert_eq!(properties.correlation_id, Some(7_u64.into()));
-    let application_properties = reply.application_properties.expect("application properties");
-    assert_eq!(application_properties.get("http:response").and_then(Value::as_str), Some("1.1"));
-    let Body::Value(body) = reply.body else { panic!("expected an amqp-value") };
-    (properties.subject.expect("status").to_string(), body)
+    let reply = respond(store, &HttpRequest::new(method, path, Body::Value(body)));
+    (reply.status.to_string(), reply.body)
 }
 
 fn map(entries: &[(&str, Value)]) -> Value {
@@ -148,11 +132,4 @@ fn names_are_percent_decoded() {
     let store = store();
     assert_eq!(ask(&store, "PUT", "/queues/a%2Fb?x=y", Value::Null).0, "201");
     assert!(store.find("a/b").is_some());
-}
-
-#[test]
-fn octets_that_are_no_message_get_a_bad_request() {
-    let reply: Message =
-        amqp_codec::Decode::from_bytes(answer(&store(), Bytes::from_static(b"nothing"))).unwrap();
-    assert_eq!(reply.properties.and_then(|properties| properties.subject).as_deref(), Some("400"));
 }

@@ -7,10 +7,9 @@
 //! | --- | --- | --- |
 //! | sender | a queue, or the anonymous terminus | [`publisher`] |
 //! | receiver | a queue | [`consumer`] |
-//! | sender and receiver of one name on one session, paired | `/management` | [`management`] |
+//! | sender and receiver of one name on one session, paired | `/management` | [`RequestServer`]'s |
 
 mod consumer;
-mod management;
 mod outcome;
 mod publisher;
 
@@ -20,13 +19,14 @@ use amqp_codec::ByteString;
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use amqp_codec::transport::{Attach, ErrorInfo, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Symbol, Value};
+use amqp_transport::management::{RequestServer, RequestServerLimits};
 use amqp_transport::{Credit, Incoming, LinkError, LinkRequest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::management::Halves;
 use crate::address::Address;
-use crate::limits::Limits;
+use crate::limits::{Limits, MANAGEMENT_CREDIT};
+use crate::management::respond;
 use crate::server::stopped;
 use crate::store::Store;
 
@@ -47,7 +47,8 @@ pub(crate) async fn serve(
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut session = Links { store, limits, halves: Halves::default(), tasks: JoinSet::new() };
+    let management = management_of(Arc::clone(&store));
+    let mut session = Links { store, limits, management, tasks: JoinSet::new() };
     loop {
         tokio::select! {
             request = incoming.next_link() => match request {
@@ -68,11 +69,18 @@ pub(crate) async fn serve(
     tracing::debug!("connection ended");
 }
 
+/// The management node as one connection sees it.
+fn management_of(store: Arc<Store>) -> RequestServer {
+    let mut limits = RequestServerLimits::default();
+    limits.credit = MANAGEMENT_CREDIT;
+    RequestServer::http(move |request| std::future::ready(respond(&store, &request))).limits(limits)
+}
+
 /// The links of one connection.
 struct Links {
     store: Arc<Store>,
     limits: Limits,
-    halves: Halves,
+    management: RequestServer,
     tasks: JoinSet<()>,
 }
 
@@ -83,7 +91,7 @@ impl Links {
         let served = match Wish::of(&attach) {
             Ok(Wish::Consume(queue)) => self.consume(request, &attach, &queue),
             Ok(Wish::Publish(queue)) => self.publish(request, &attach, queue),
-            Ok(Wish::Manage) => self.manage(request, &attach),
+            Ok(Wish::Manage) => self.management.serve(request),
             Err(error) => {
                 request.refuse(error);
                 Ok(())
@@ -141,14 +149,6 @@ impl Links {
             Target { address: wish.address, capabilities: granted(&wish.capabilities), ..Target::default() };
         let receiver = request.accept_as_receiver(target, Credit::Auto(self.limits.publisher_credit))?;
         self.tasks.spawn(publisher::run(receiver, queue, Arc::clone(&self.store)));
-        Ok(())
-    }
-
-    /// One half of a link pair to the management node.
-    fn manage(&mut self, request: LinkRequest, attach: &Attach) -> Result<(), LinkError> {
-        if let Some(task) = self.halves.join(request, attach, &self.store)? {
-            self.tasks.spawn(task);
-        }
         Ok(())
     }
 }
