@@ -286,7 +286,7 @@ impl Driver {
             let answer =
                 match broker.manage("DELETE", &format!("{}/messages", queue_path(&queue)), Value::Null).await
                 {
-                    Ok(reply) => reply.success(),
+                    Ok(reply) => reply.success().map_err(Into::into),
                     Err(error) => Err(error),
                 };
             let body = answer.map_err(|error| DriverError::Pipeline {

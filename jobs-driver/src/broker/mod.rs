@@ -14,7 +14,8 @@ use amqp_transport::{
 use tokio::sync::OnceCell;
 
 pub(crate) use connect::connect;
-pub(crate) use management::{Management, ManagementError, Reply};
+pub(crate) use management::ManagementError;
+use management::{HttpManagement, Reply};
 
 use self::sightings::Sightings;
 use crate::profile::{Profile, QueueDeclaration, Recognised, queue_path};
@@ -32,7 +33,7 @@ pub(crate) struct Broker {
     /// The session of all links, where links can share one.
     shared: tokio::sync::Mutex<Option<Session>>,
     senders: Mutex<Senders>,
-    management: Management,
+    management: HttpManagement,
     /// The waiting rooms declared over this connection, by the queue (or exchange and key) they lead to.
     rooms: Mutex<BTreeMap<String, BTreeSet<String>>>,
     sightings: Mutex<Sightings>,
@@ -47,7 +48,7 @@ struct Senders {
 
 impl Broker {
     fn new(epoch: u64, connection: Connection, recognised: Recognised) -> Self {
-        let management = Management::new(connection.clone());
+        let management = HttpManagement::new(&connection);
         Self {
             epoch,
             recognised,
@@ -171,7 +172,7 @@ impl Broker {
         path: &str,
         body: amqp_codec::types::Value,
     ) -> Result<Reply, ManagementError> {
-        self.management.request(method, path, body).await
+        Ok(self.management.request(method, path, body).await?)
     }
 
     /// Makes sure that a waiting room is there; it leads to `target`.

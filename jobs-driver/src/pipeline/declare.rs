@@ -133,7 +133,7 @@ pub(crate) async fn declare(broker: &Broker, pipeline: &Pipeline) -> Result<(), 
     if let Some(queue) = &config.queue {
         let body = binding(exchange, queue, routing_key(pipeline));
         let reply = broker.manage("POST", "/bindings", body).await.map_err(passing)?;
-        reply.success().map_err(|error| {
+        reply.success().map_err(ManagementError::from).map_err(|error| {
             Fault::Lasting(format!("queue {queue:?} cannot be bound to {exchange:?}: {error}"))
         })?;
     }
@@ -142,7 +142,7 @@ pub(crate) async fn declare(broker: &Broker, pipeline: &Pipeline) -> Result<(), 
 
 async fn put(broker: &Broker, path: &str, body: Value, what: &str) -> Result<(), Fault> {
     let reply = broker.manage("PUT", path, body).await.map_err(passing)?;
-    match reply.success() {
+    match reply.success().map_err(ManagementError::from) {
         Ok(_) => Ok(()),
         Err(error @ ManagementError::Refused { status: 400..500, .. }) => {
             Err(Fault::Lasting(format!("{what} cannot be declared as configured: {error}")))

@@ -25,9 +25,6 @@ pub(crate) use declaration::{ExchangeDeclaration, QueueDeclaration, binding};
 pub(crate) use detect::{Recognised, recognise};
 
 use crate::config::{DelayConfig, DelayStrategy, PipelineConfig};
-
-/// Node that answers management requests on brokers that have one.
-pub(crate) const MANAGEMENT: &str = "/management";
 /// Condition of a job that its handler gave up.
 const JOB_FAILED: &str = "rr:job-failed";
 /// Names of exchanges that mean the default one.
@@ -60,7 +57,7 @@ pub(crate) trait Profile: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether [`MANAGEMENT`] answers.
+    /// Whether the node `/management` answers.
     fn has_management(&self) -> bool {
         false
     }

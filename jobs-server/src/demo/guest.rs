@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-use amqp_codec::messaging::{Body, Message, MessageId, Properties, Source, Target};
-use amqp_codec::transport::SenderSettleMode;
 use amqp_codec::types::Value;
-use amqp_transport::{
-    Address, ConnectOptions, Connection, Credit, Receiver, ReceiverOptions, Sender, SenderOptions, Session,
-};
+use amqp_transport::management::HttpManagement;
+use amqp_transport::{Address, ConnectOptions, Connection, SenderOptions};
 use tokio::time::timeout;
 
 use super::Queues;
@@ -16,9 +13,6 @@ use super::fate::DELAYS;
 
 /// How long making or removing the queues may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// Node that answers management requests.
-const MANAGEMENT: &str = "/management";
 
 /// The error of anything here: only shown.
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -75,13 +69,15 @@ impl Guest {
 
     async fn delete_all(&self) -> Result<(), Error> {
         let connection = self.connect().await?;
-        let management = Management::attach(&connection).await?;
+        let management = HttpManagement::new(&connection);
         // The driver keeps delayed jobs in queues of these names.
         let rooms = DELAYS.iter().map(|delay| format!("{}.delay.{}", self.queues.work, delay.as_millis()));
-        let mut number = 0;
         for queue in [self.queues.work.clone(), self.queues.dead.clone()].into_iter().chain(rooms) {
-            number += 1;
-            management.delete(number, &queue).await?;
+            let reply = management.request("DELETE", &format!("/queues/{queue}"), Value::Null).await?;
+            // A queue that is not there is what we want.
+            if reply.status != 404 {
+                reply.success()?;
+            }
         }
         connection.close().await?;
         Ok(())
@@ -90,66 +86,5 @@ impl Guest {
     async fn connect(&self) -> Result<Connection, Error> {
         let name = format!("{}-keeper", self.queues.work);
         Ok(ConnectOptions::new(self.address.clone()).container_id(name).connect().await?)
-    }
-}
-
-/// A pair of links to the management node.
-struct Management {
-    /// Holds the session open.
-    _session: Session,
-    sender: Sender,
-    receiver: Receiver,
-}
-
-impl Management {
-    async fn attach(connection: &Connection) -> Result<Self, Error> {
-        let session = connection.session().await?;
-        let name = "demo-management";
-        let receiver = session
-            .receiver(
-                ReceiverOptions::new(MANAGEMENT)
-                    .name(name)
-                    .target(Target::new(MANAGEMENT))
-                    .sender_settle_mode(SenderSettleMode::Settled)
-                    .property("paired", true)
-                    .credit(Credit::Auto(8)),
-            )
-            .await?;
-        let sender = session
-            .sender(
-                SenderOptions::new(MANAGEMENT)
-                    .name(name)
-                    .source(Source::new(MANAGEMENT))
-                    .settle_mode(SenderSettleMode::Settled)
-                    .property("paired", true),
-            )
-            .await?;
-        Ok(Self { _session: session, sender, receiver })
-    }
-
-    /// Deletes a queue and waits for the answer. A queue that is not there is what we want.
-    async fn delete(&self, number: u64, queue: &str) -> Result<(), Error> {
-        let request = Message {
-            properties: Some(Properties {
-                message_id: Some(MessageId::Ulong(number)),
-                to: Some(format!("/queues/{queue}").into()),
-                subject: Some("DELETE".into()),
-                reply_to: Some("$me".into()),
-                ..Properties::default()
-            }),
-            body: Body::Value(Value::Null),
-            ..Message::default()
-        };
-        self.sender.send_settled(request).await?;
-        let answer = self.receiver.recv().await?;
-        let status = answer.message()?.properties.and_then(|properties| properties.subject);
-        if !answer.is_settled() {
-            answer.accept()?;
-        }
-        match status.as_deref() {
-            Some(status) if status.starts_with('2') || status == "404" => Ok(()),
-            Some(status) => Err(format!("the broker answered {status} to the removal of {queue}").into()),
-            None => Err(format!("the broker answered without a status to the removal of {queue}").into()),
-        }
     }
 }
