@@ -92,6 +92,24 @@
 //! # Features
 //!
 //! `proptest`: the module `arbitrary`, with strategies for values of every type, every composite and message.
+//!
+//! `serde`: the module `serde`, which turns Rust types into values, octets and bodies of messages, and back:
+//!
+#![cfg_attr(feature = "serde", doc = "```")]
+#![cfg_attr(not(feature = "serde"), doc = "```ignore")]
+//! use amqp_codec::messaging::Message;
+//!
+//! #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+//! struct Order {
+//!     id: u64,
+//!     items: Vec<String>,
+//! }
+//!
+//! let order = Order { id: 7, items: vec!["apple".to_owned()] };
+//! let message = Message::value_of(&order)?;
+//! assert_eq!(message.body.deserialize::<Order>()?, order);
+//! # Ok::<(), amqp_codec::serde::Error>(())
+//! ```
 #![warn(clippy::indexing_slicing)]
 
 #[cfg(feature = "proptest")]
@@ -103,6 +121,8 @@ mod error;
 pub mod frame;
 pub mod messaging;
 pub mod security;
+#[cfg(feature = "serde")]
+pub mod serde;
 pub mod transactions;
 pub mod transport;
 pub mod types;

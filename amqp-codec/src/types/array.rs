@@ -57,12 +57,18 @@ impl Array {
         descriptor: Option<Value>,
         elements: Vec<Value>,
     ) -> Result<Self, ArrayError> {
+        Self::with_descriptors(element_type, descriptor.into_iter().collect(), elements)
+    }
+
+    /// An array whose elements all have these descriptors, outermost first.
+    pub(crate) fn with_descriptors(
+        element_type: ElementType,
+        descriptors: Vec<Value>,
+        elements: Vec<Value>,
+    ) -> Result<Self, ArrayError> {
         match elements.iter().position(|element| element.element_type() != Some(element_type)) {
             Some(index) => Err(ArrayError { index, expected: element_type }),
-            None => {
-                let descriptors = descriptor.into_iter().collect();
-                Ok(Self { element_type, received: None, descriptors, elements })
-            }
+            None => Ok(Self { element_type, received: None, descriptors, elements }),
         }
     }
 

@@ -13,19 +13,25 @@ const COMPARE_UP_TO: usize = 8;
 pub(crate) fn refuse_duplicates<'a, K: Hash + Eq + 'a>(
     input: &Decoder,
     count: usize,
-    mut keys: impl Iterator<Item = &'a K> + Clone,
+    keys: impl Iterator<Item = &'a K> + Clone,
 ) -> Result<(), DecodeError> {
-    let has_duplicates = if count <= COMPARE_UP_TO {
-        keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key))
-    } else {
-        let mut seen = HashSet::with_capacity(count);
-        !keys.all(|key| seen.insert(key))
-    };
-    if has_duplicates {
+    if has_duplicates(count, keys) {
         Err(input.error("different keys in a map", Found::Text("the same key twice")))
     } else {
         Ok(())
     }
+}
+
+/// Whether a key stands twice among so many.
+pub(crate) fn has_duplicates<'a, K: Hash + Eq + 'a>(
+    count: usize,
+    mut keys: impl Iterator<Item = &'a K> + Clone,
+) -> bool {
+    if count <= COMPARE_UP_TO {
+        return keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key));
+    }
+    let mut seen = HashSet::with_capacity(count);
+    !keys.all(|key| seen.insert(key))
 }
 
 /// A map with ordered entries and keys of one type.
@@ -180,6 +186,24 @@ keyed_map! {
     /// assert_eq!(map.get("durable"), Some(&Value::Bool(true)));
     /// ```
     Map, Value, "any", |wanted, found| found.as_str() == Some(wanted)
+}
+
+#[cfg(feature = "serde")]
+impl Map {
+    /// The map of these entries; none if a key stands twice.
+    pub(crate) fn of_distinct(entries: Vec<(Value, Value)>) -> Option<Self> {
+        let has_duplicates = has_duplicates(entries.len(), entries.iter().map(|(key, _)| key));
+        (!has_duplicates).then_some(Self(entries))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl Fields {
+    /// The map of these entries; none if a key stands twice.
+    pub(crate) fn of_distinct(entries: Vec<(Symbol, Value)>) -> Option<Self> {
+        let has_duplicates = has_duplicates(entries.len(), entries.iter().map(|(key, _)| key));
+        (!has_duplicates).then_some(Self(entries))
+    }
 }
 
 impl Map {
