@@ -3,6 +3,7 @@
 use crate::engine::Incoming;
 use crate::error::{Outcome, SettleError};
 use crate::session::LinkHandle;
+use crate::transaction::TransactionId;
 use amqp_codec::messaging::{Message, MessageSections, Modified};
 use amqp_codec::transport::ErrorInfo;
 use amqp_codec::{Decode, DecodeError};
@@ -57,6 +58,13 @@ impl Delivery {
     #[must_use]
     pub const fn message_format(&self) -> u32 {
         self.incoming.message_format
+    }
+
+    /// The transaction within which it was sent (§4.4.1), or acquired (§4.4.3). The verdict on it is then to be an
+    /// [`Outcome::Provisional`].
+    #[must_use]
+    pub fn transaction(&self) -> Option<TransactionId> {
+        TransactionId::of(self.incoming.state.as_ref())
     }
 
     /// Whether it came settled: then no verdict is wanted.

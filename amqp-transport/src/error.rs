@@ -1,6 +1,7 @@
 //! What can end a connection, a session, a link or a delivery. One type a level; each keeps the peer's own
 //! words and says whether trying again can help.
 
+use crate::transaction::Provisional;
 use amqp_codec::messaging::Modified;
 use amqp_codec::security::SaslCode;
 use amqp_codec::transport::{ErrorInfo, conditions};
@@ -280,7 +281,9 @@ pub enum Outcome {
     Modified(Modified),
     /// Settled by the peer without saying what became of it.
     Unspecified,
-    /// An outcome of another kind, such as those of transactions.
+    /// What it will be once its transaction is committed (§4.4).
+    Provisional(Box<Provisional>),
+    /// An outcome of another kind, such as that of a declare.
     Other(amqp_codec::messaging::DeliveryState),
 }
 
@@ -301,6 +304,7 @@ impl Outcome {
             Some(DeliveryState::Rejected(error)) => Self::Rejected(error.map(|error| *error)),
             Some(DeliveryState::Released) => Self::Released,
             Some(DeliveryState::Modified(modified)) => Self::Modified(modified),
+            Some(DeliveryState::Transactional(state)) => Self::Provisional(Box::new(Provisional::of(*state))),
             Some(other) => Self::Other(other),
         }
     }
@@ -313,6 +317,9 @@ impl Outcome {
             Self::Released => DeliveryState::Released,
             Self::Modified(modified) => DeliveryState::Modified(modified),
             Self::Unspecified => return None,
+            Self::Provisional(provisional) => {
+                DeliveryState::Transactional(Box::new(provisional.into_state()))
+            }
             Self::Other(state) => state,
         })
     }
@@ -330,6 +337,7 @@ impl fmt::Display for Outcome {
                 modified.delivery_failed, modified.undeliverable_here
             ),
             Self::Unspecified => f.write_str("settled without an outcome"),
+            Self::Provisional(provisional) => fmt::Display::fmt(provisional, f),
             Self::Other(state) => write!(f, "{state:?}"),
         }
     }

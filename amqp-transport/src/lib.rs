@@ -60,6 +60,7 @@ mod runtime;
 mod sender;
 #[cfg(feature = "tokio")]
 mod session;
+pub mod transaction;
 
 #[cfg(feature = "tokio")]
 pub use connection::{ConnectError, ConnectOptions, Connection};

@@ -3,11 +3,12 @@
 use crate::engine::credit::Credit;
 use crate::engine::event::{DeliveryNumber, Token};
 use crate::engine::{LinkOptions, OutgoingDelivery, Termini};
-use crate::error::{LinkError, Outcome, SendError};
+use crate::error::{LinkError, Outcome, SendError, SettleError};
 use crate::runtime::shared::TO_QUEUE;
 use crate::session::LinkHandle;
+use crate::transaction::{Provisional, TransactionId};
 use amqp_codec::Encode;
-use amqp_codec::messaging::{Message, Source, Target};
+use amqp_codec::messaging::{DeliveryState, Message, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
 use amqp_codec::types::{Fields, Symbol, Value};
 use bytes::Bytes;
@@ -108,9 +109,18 @@ impl SenderOptions {
 pub struct Payload {
     pub(crate) bytes: Bytes,
     pub(crate) message_format: u32,
+    state: Option<Box<DeliveryState>>,
 }
 
 impl Payload {
+    /// Sends the message within a transaction (§4.4.1), as [`Transaction::send`](crate::transaction::Transaction::send)
+    /// does; or, at the resource, as acquired within one (§4.4.3).
+    #[must_use]
+    pub fn in_transaction(mut self, transaction: &TransactionId) -> Self {
+        self.state = Some(Box::new(transaction.state(None)));
+        self
+    }
+
     /// Marks the message with a format other than the standard's 0.
     #[must_use]
     pub const fn message_format(mut self, format: u32) -> Self {
@@ -128,7 +138,7 @@ impl Payload {
 impl From<Bytes> for Payload {
     /// Takes a message that is encoded already.
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, message_format: 0 }
+        Self { bytes, message_format: 0, state: None }
     }
 }
 
@@ -315,6 +325,40 @@ impl Sender {
         self.link.changed.notified().await;
     }
 
+    /// The transaction within which the receiver at the other end acquires what is sent to it (§4.4.3), if it has said so.
+    /// A resource that does not know how closes the link with `amqp:not-implemented`.
+    #[must_use]
+    pub fn acquisition(&self) -> Option<TransactionId> {
+        let acquisition = self.link.shared().look(|state| state.engine.acquisition(self.link.key).cloned());
+        acquisition.map(TransactionId::new)
+    }
+
+    /// Notes that the transaction of [`Sender::acquisition`] is over.
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn end_acquisition(&self) -> Result<(), LinkError> {
+        self.link.shared().act(|state| state.engine.set_acquisition(self.link.key, None))
+    }
+
+    /// Settles a delivery on which the receiver gave a verdict within a transaction that is committed now (§4.4.2).
+    /// `outcome` is what it has become. A verdict that came settled needs no answer.
+    ///
+    /// # Errors
+    /// [`SettleError`] if the receiver settled it first, or the link ended.
+    pub fn settle(&self, provisional: &Provisional, outcome: Outcome) -> Result<(), SettleError> {
+        let Some(id) = provisional.id else { return Err(SettleError::Revoked) };
+        self.link.shared().act(|state| state.engine.settle_sent(self.link.key, id, outcome))
+    }
+
+    /// Notes that the transaction of a verdict was rolled back: the delivery is the receiver's as before, which can give
+    /// another verdict.
+    pub fn revert(&self, provisional: &Provisional) {
+        if let Some(id) = provisional.id {
+            self.link.shared().act(|state| state.engine.revert(self.link.key, id));
+        }
+    }
+
     /// What the peer's attach said: the target that is really there, limits, properties.
     #[must_use]
     pub fn remote_attach(&self) -> Option<&Attach> {
@@ -365,6 +409,7 @@ fn outgoing(payload: Payload, settled: bool, token: Token) -> OutgoingDelivery {
         settled,
         token,
         tag: None,
+        state: payload.state,
     }
 }
 

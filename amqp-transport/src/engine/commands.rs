@@ -9,7 +9,7 @@ use super::session::{Session, SessionState};
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::ByteString;
-use amqp_codec::messaging::{Source, Target};
+use amqp_codec::messaging::{DeliveryState, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Symbol};
 use bytes::Bytes;
@@ -79,13 +79,15 @@ pub struct OutgoingDelivery {
     pub token: Token,
     /// The delivery-tag, at most 32 octets; if none is given the engine makes one that is unique on the link.
     pub tag: Option<Bytes>,
+    /// The state with which it leaves, on each of its frames; a transaction's, if it is posted within one (§4.4.1).
+    pub state: Option<Box<DeliveryState>>,
 }
 
 impl OutgoingDelivery {
     /// An unsettled delivery of an encoded message in the standard's format.
     #[must_use]
     pub const fn new(payload: Bytes, token: Token) -> Self {
-        Self { payload, message_format: 0, settled: false, token, tag: None }
+        Self { payload, message_format: 0, settled: false, token, tag: None, state: None }
     }
 }
 
@@ -426,6 +428,7 @@ impl Engine {
             number: DeliveryNumber(0),
             is_told_when_sent: false,
             tag: delivery.tag,
+            state: delivery.state,
             id: None,
         });
         if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0))
@@ -478,6 +481,67 @@ impl Engine {
             return Err(LinkError::Session(SessionError::EndedLocally).into());
         };
         if session.settle(key, link, id, outcome, &mut self.io) { Ok(()) } else { Err(SettleError::Revoked) }
+    }
+
+    /// Settles a delivery that was sent: its sender knows what becomes of it (§2.6.12). The outcome is not told again.
+    ///
+    /// # Errors
+    /// [`SettleError::Revoked`] if it is settled already; why the link ended.
+    pub fn settle_sent(&mut self, key: LinkKey, id: Serial, outcome: Outcome) -> Result<(), SettleError> {
+        let link = self.usable(key)?;
+        let session_key = link.session;
+        let Some(session) = self.sessions.get_mut(session_key.0) else {
+            return Err(LinkError::Session(SessionError::EndedLocally).into());
+        };
+        if session.settle_sent(key, id, outcome, &mut self.io) { Ok(()) } else { Err(SettleError::Revoked) }
+    }
+
+    /// The transaction within which a verdict on a delivery was given is rolled back: another verdict may follow
+    /// (§4.4.2). Nothing happens if the delivery is settled already.
+    pub fn revert(&mut self, key: LinkKey, id: Serial) {
+        let Some(session) = self.links.get(key.0).map(|link| link.session) else { return };
+        if let Some(session) = self.sessions.get_mut(session.0) {
+            session.revert(key, id);
+        }
+    }
+
+    /// Says within which transaction deliveries on the link are acquired from now on, or that they are within none
+    /// (§4.4.3). A receiver tells its peer; a sender only notes that the transaction is over.
+    ///
+    /// # Errors
+    /// Why the link ended.
+    pub fn set_acquisition(&mut self, key: LinkKey, txn_id: Option<Bytes>) -> Result<(), LinkError> {
+        let link = self.usable(key)?;
+        let txn_id = txn_id.map(Box::new);
+        match &mut link.kind {
+            Kind::Sender(sender) => {
+                sender.acquisition = txn_id;
+                Ok(())
+            }
+            Kind::Receiver(receiver) => {
+                receiver.acquisition = txn_id;
+                self.change_credit(key, |_| {})
+            }
+        }
+    }
+
+    /// Within which transaction deliveries on the link are acquired now: as set here, or as the receiver at the other
+    /// end has said (§4.4.3).
+    #[must_use]
+    pub fn acquisition(&self, key: LinkKey) -> Option<&Bytes> {
+        match &self.links.get(key.0)?.kind {
+            Kind::Sender(sender) => sender.acquisition.as_deref(),
+            Kind::Receiver(receiver) => receiver.acquisition.as_deref(),
+        }
+    }
+
+    /// Whether everything that was handed over on the link has left.
+    #[must_use]
+    pub fn is_sent(&self, key: LinkKey) -> bool {
+        self.links.get(key.0).is_none_or(|link| match &link.kind {
+            Kind::Sender(sender) => sender.queue.is_empty(),
+            Kind::Receiver(_) => true,
+        })
     }
 
     /// Whether a delivery is still this side's to settle.

@@ -56,6 +56,8 @@ pub(crate) struct ReceiverLink {
     /// The settle mode in force: this side's is.
     pub(crate) settle_mode: ReceiverSettleMode,
     pub(crate) max_message_size: u64,
+    /// The transaction within which deliveries are acquired (§4.4.3).
+    pub(crate) acquisition: Option<Box<Bytes>>,
 }
 
 impl ReceiverLink {
@@ -66,6 +68,7 @@ impl ReceiverLink {
             inbox: VecDeque::new(),
             settle_mode,
             max_message_size,
+            acquisition: None,
         }
     }
 

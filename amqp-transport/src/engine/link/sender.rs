@@ -3,6 +3,7 @@
 use super::super::credit::SenderCredit;
 use super::super::event::{DeliveryNumber, Token};
 use super::super::serial::Serial;
+use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, SenderSettleMode, Transfer};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ pub(crate) struct Outgoing {
     pub(crate) tag: Option<Bytes>,
     /// The delivery-id, once the first frame has left.
     pub(crate) id: Option<Serial>,
+    /// The state that each of its frames carries.
+    pub(crate) state: Option<Box<DeliveryState>>,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct SenderLink {
     pub(crate) drains_by_itself: bool,
     /// Nothing comes after what is queued: unused credit goes back once that has left.
     pub(crate) is_last: bool,
+    /// The transaction within which the receiver acquires what is sent to it (§4.4.3).
+    pub(crate) acquisition: Option<Box<Bytes>>,
     /// Whether the link stands in the session's list of links with something to send.
     pub(crate) is_ready: bool,
     next_number: u64,
@@ -56,6 +61,7 @@ impl SenderLink {
             max_message_size: 0,
             drains_by_itself,
             is_last: false,
+            acquisition: None,
             is_ready: false,
             next_number: 0,
             next_tag: 0,

@@ -90,12 +90,24 @@ impl Session {
         if !is_final {
             return;
         }
+        let is_provisional = matches!(disposition.state, Some(DeliveryState::Transactional(_)));
         for id in self.sent.within(first, last) {
+            if is_provisional
+                && !disposition.settled
+                && let Some(sent) = self.sent.get_mut(id).filter(|sent| !sent.is_posted)
+            {
+                // Retired within a transaction: only its discharge decides, so that it is not settled yet (§4.4.2).
+                if !std::mem::replace(&mut sent.is_retired, true) {
+                    let (link, token, number) = (sent.link, sent.token, sent.number);
+                    io.outcome(link, token, number, Some(told(&disposition, id)));
+                }
+                continue;
+            }
             if let Some(sent) = self.sent.get_mut(id)
                 && !std::mem::replace(&mut sent.has_outcome, true)
             {
                 let (link, token, number) = (sent.link, sent.token, sent.number);
-                io.outcome(link, token, number, Some(Outcome::from_state(disposition.state.clone())));
+                io.outcome(link, token, number, Some(told(&disposition, id)));
             }
             self.sent.take(id);
             if !disposition.settled {
@@ -119,7 +131,9 @@ impl Session {
         io: &mut Io,
     ) {
         let is_outcome = disposition.state.as_ref().is_some_and(DeliveryState::is_outcome);
-        if !disposition.settled && !is_outcome {
+        // Within a transaction nothing is final before its discharge.
+        let is_provisional = matches!(disposition.state, Some(DeliveryState::Transactional(_)));
+        if !disposition.settled && (!is_outcome || is_provisional) {
             return;
         }
         for id in self.received.within(first, last) {
@@ -135,6 +149,27 @@ impl Session {
             io.signal(key, link);
         }
         self.touch(io);
+    }
+
+    /// Settles a delivery that this side sent. False if it is settled already.
+    pub(crate) fn settle_sent(&mut self, key: LinkKey, id: Serial, outcome: Outcome, io: &mut Io) -> bool {
+        if self.sent.get_mut(id).is_none_or(|sent| sent.link != key) {
+            return false;
+        }
+        self.sent.take(id);
+        self.sender_verdicts.push(id, true, outcome.into_state());
+        self.touch(io);
+        true
+    }
+
+    /// A verdict within a transaction that was rolled back: another one may be given.
+    pub(crate) fn revert(&mut self, key: LinkKey, id: Serial) {
+        if let Some(sent) = self.sent.get_mut(id).filter(|sent| sent.link == key) {
+            sent.is_retired = false;
+        }
+        if let Some(received) = self.received.get_mut(id).filter(|received| received.link == key) {
+            received.has_verdict = false;
+        }
     }
 
     pub(super) fn flush_verdicts(&mut self, io: &mut Io) {
@@ -153,4 +188,14 @@ impl Session {
             }
         }
     }
+}
+
+/// The outcome of one delivery as it is told: a provisional one can be answered later, so that it names the delivery.
+fn told(disposition: &Disposition, id: Serial) -> Outcome {
+    let mut outcome = Outcome::from_state(disposition.state.clone());
+    if let Outcome::Provisional(provisional) = &mut outcome {
+        provisional.id = Some(id);
+        provisional.is_settled = disposition.settled;
+    }
+    outcome
 }

@@ -5,6 +5,14 @@ use crate::engine::link::{Kind, Link, LinkState};
 use crate::engine::serial::Serial;
 use crate::engine::{Fault, Io, LinkKey, Links};
 use amqp_codec::transport::{ErrorInfo, Flow, Performative, conditions};
+use amqp_codec::types::{Fields, Symbol, Value};
+use bytes::Bytes;
+
+/// The property of a link's flow that names a transaction (§4.4.3).
+const TXN_ID: &str = "txn-id";
+
+/// Octets of a transaction-id at most (§4.5.7).
+const MAX_TXN_ID: usize = 32;
 
 impl Session {
     /// A flow for this link is to be sent at the next flush.
@@ -55,6 +63,9 @@ impl Session {
                     )
                 })?;
                 sender.is_last = false;
+                if let Some(properties) = &flow.properties {
+                    sender.acquisition = acquisition(properties);
+                }
                 self.make_ready(key, link, io);
                 self.drain_if_idle(key, link, io);
             }
@@ -123,6 +134,10 @@ impl Session {
                 flow.delivery_count = receiver.credit.delivery_count().map(|count| count.0);
                 flow.link_credit = Some(receiver.credit.link_credit());
                 flow.drain = receiver.credit.is_draining();
+                if let Some(txn_id) = receiver.acquisition.as_deref() {
+                    let txn_id = Value::Binary(txn_id.clone());
+                    flow.properties = Some([(Symbol::from_static(TXN_ID), txn_id)].into_iter().collect());
+                }
             }
         }
         Some(flow)
@@ -152,4 +167,10 @@ impl Session {
         self.incoming.reopen();
         self.flow_due = false;
     }
+}
+
+/// The transaction within which a receiver acquires, by the properties of its flow. Kept for long, so in octets of its own.
+fn acquisition(properties: &Fields) -> Option<Box<Bytes>> {
+    let txn_id = properties.get(TXN_ID)?.as_bytes()?;
+    (txn_id.len() <= MAX_TXN_ID).then(|| Box::new(Bytes::copy_from_slice(txn_id)))
 }

@@ -45,6 +45,10 @@ struct Sent {
     number: DeliveryNumber,
     /// The peer said what became of it; it only has to be settled by the one who may.
     has_outcome: bool,
+    /// It was sent within a transaction.
+    is_posted: bool,
+    /// The peer gave its verdict within a transaction that is not discharged yet.
+    is_retired: bool,
 }
 
 /// A delivery that arrived unsettled.

@@ -51,7 +51,14 @@ impl Session {
             sender.credit.on_send();
             sender.not_started = sender.not_started.saturating_sub(1);
             let (token, number) = (delivery.token, delivery.number);
-            let sent = (!delivery.settled).then_some(Sent { link: key, token, number, has_outcome: false });
+            let sent = (!delivery.settled).then_some(Sent {
+                link: key,
+                token,
+                number,
+                has_outcome: false,
+                is_posted: delivery.state.is_some(),
+                is_retired: false,
+            });
             let id = self.sent.push(sent);
             delivery.id = Some(id);
             transfer.delivery_id = Some(id.0);
@@ -59,6 +66,8 @@ impl Session {
             transfer.message_format = Some(delivery.message_format);
             transfer.settled = Some(delivery.settled);
         }
+        // Within a transaction every frame says so (§4.4.1).
+        transfer.state = delivery.state.as_deref().cloned();
         let chunk = cut(&mut transfer, &mut delivery.payload, io.max_frame_size);
         io.outbox.transfer(self.local_channel, &transfer, chunk);
         io.trace_sent(self.local_channel, "transfer");

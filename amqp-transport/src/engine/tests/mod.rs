@@ -3,6 +3,7 @@
 mod connection;
 mod link;
 mod session;
+mod transactions;
 
 use super::commands::LinkOptions;
 use super::connection::{Engine, Side};
@@ -11,7 +12,7 @@ use super::event::{Event, Token};
 use super::limits::Limits;
 use super::sasl::{Sasl, StaticCredentials};
 use super::{LinkKey, LinkStatus, OutgoingDelivery, SessionKey, Termini};
-use crate::error::{ConnectionError, LinkError, Outcome, SessionError};
+use crate::error::{ConnectionError, LinkError, Outcome, SessionError, SettleError};
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use amqp_codec::security::{SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome};
@@ -166,6 +167,7 @@ impl Scripted {
             settled: false,
             token: Token(0),
             tag: None,
+            state: None,
         };
         self.engine.send(link, delivery).unwrap();
     }
