@@ -1,7 +1,7 @@
 //! Connections as users hold them: connecting, the handle, and its end.
 
 use crate::engine::limits::Limits;
-use crate::engine::sasl::Sasl;
+use crate::engine::sasl::{Nonce, Sasl};
 use crate::engine::{Engine, Side};
 use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
@@ -9,6 +9,7 @@ use crate::net::tls::{TlsError, TlsOptions};
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::runtime::driver::drive;
+use crate::runtime::random::random;
 use crate::runtime::shared::Shared;
 use crate::session::Session;
 use amqp_codec::transport::Open;
@@ -139,7 +140,7 @@ impl ConnectOptions {
         self
     }
 
-    /// PLAIN with these credentials, in place of the address's.
+    /// PLAIN with these credentials, in place of the address's. For SCRAM see [`Sasl::scram`] and [`Self::sasl`].
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.sasl = Some(Sasl::Plain { user: user.into(), password: password.into() });
         self
@@ -199,7 +200,7 @@ impl ConnectOptions {
             self.warn_of_readable_password(&stream);
             return self.connect_over(stream).await;
         };
-        let stream = TlsConnector::from(Arc::new(config))
+        let stream = TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(|error| ConnectError::Handshake { host, port, why: error.to_string() })?;
@@ -208,8 +209,8 @@ impl ConnectOptions {
 
     fn warn_of_readable_password(&self, stream: &TcpStream) {
         let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
-        if !is_local && matches!(self.effective_sasl(), Sasl::Plain { .. }) {
-            tracing::warn!(peer = %self.address, "the password goes over the network readably: use amqps");
+        if !is_local && self.effective_sasl().shows_secret() {
+            tracing::warn!(peer = %self.address, "the password or token goes over the network readably: use amqps");
         }
     }
 
@@ -237,8 +238,11 @@ impl ConnectOptions {
         open.hostname = Some(self.hostname.clone().unwrap_or_else(|| self.address.host().to_owned()).into());
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.desired_capabilities.clone_from(&self.desired_capabilities);
-        let engine =
-            Engine::new(Side::Client(self.effective_sasl()), open, self.limits.clone(), Instant::now());
+        let side = Side::Client(self.effective_sasl());
+        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now());
+        if let Some(random) = random() {
+            engine = engine.with_nonce(Nonce::new(&random));
+        }
         let handle = ConnectionHandle::start(engine, stream);
         let peer = handle
             .shared

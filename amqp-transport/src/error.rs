@@ -1,6 +1,7 @@
 //! What can end a connection, a session, a link or a delivery. One type a level; each keeps the peer's own
 //! words and says whether trying again can help.
 
+use crate::engine::sasl::SaslFault;
 use crate::transaction::Provisional;
 use amqp_codec::messaging::Modified;
 use amqp_codec::security::SaslCode;
@@ -62,6 +63,9 @@ pub enum ConnectionError {
         /// The mechanisms that the peer offers.
         offered: Vec<Symbol>,
     },
+    /// The SASL exchange was given up here, or the peer told why it refuses.
+    #[error("the SASL exchange failed: {0}")]
+    SaslExchange(#[from] SaslFault),
 }
 
 fn sasl_text(code: Option<SaslCode>, offered: &[Symbol]) -> String {
@@ -93,7 +97,7 @@ impl ConnectionError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::ClosedLocally | Self::Header(_) => false,
+            Self::ClosedLocally | Self::Header(_) | Self::SaslExchange(_) => false,
             Self::Sasl { code, .. } => matches!(code, Some(SaslCode::Sys | SaslCode::SysTemp)),
             Self::ClosedByPeer(Some(error)) => condition_is_retryable(&error.condition),
             _ => true,

@@ -69,7 +69,10 @@ pub use delivery::Delivery;
 pub use engine::credit::Credit;
 pub use engine::event::DeliveryNumber;
 pub use engine::limits::Limits;
-pub use engine::sasl::{Authenticator, Identity, Sasl, StaticCredentials};
+pub use engine::sasl::{
+    Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Sasl, SaslFault,
+    ScramCredentials, ScramHash, StaticCredentials,
+};
 pub use error::{ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError};
 #[cfg(feature = "tokio")]
 pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};

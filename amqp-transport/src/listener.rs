@@ -3,11 +3,12 @@
 use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::credit::Credit;
 use crate::engine::limits::Limits;
-use crate::engine::sasl::{Authenticator, Identity, StaticCredentials};
+use crate::engine::sasl::{Authenticator, ClientCertificate, Identity, Nonce, StaticCredentials};
 use crate::engine::{Engine, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
-use crate::net::tls::{TlsError, TlsOptions};
+use crate::net::tls::{ServerTls, TlsError, TlsOptions};
 use crate::receiver::Receiver;
+use crate::runtime::random::random;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
@@ -43,7 +44,8 @@ pub struct ListenerOptions {
     offered_capabilities: Vec<Symbol>,
     limits: Limits,
     authenticator: Arc<dyn Authenticator>,
-    tls: Option<TlsOptions>,
+    tls: Option<ServerTls>,
+    salt_secret: [u8; 32],
 }
 
 impl fmt::Debug for ListenerOptions {
@@ -66,6 +68,7 @@ impl ListenerOptions {
             limits: Limits::default(),
             authenticator: Arc::new(StaticCredentials::default()),
             tls: None,
+            salt_secret: random().unwrap_or_default(),
         }
     }
 
@@ -95,9 +98,16 @@ impl ListenerOptions {
         self
     }
 
-    /// Expects TLS, with this certificate and key, before anything else.
+    /// Expects TLS, with this certificate and key, before anything else. It is set up once, at the first connection.
     pub fn tls(mut self, tls: TlsOptions) -> Self {
-        self.tls = Some(tls);
+        self.tls = Some(ServerTls::new(tls));
+        self
+    }
+
+    /// What the salts are made of that SCRAM clients with unknown user names are told. Drawn by lot if not set; who sets
+    /// it keeps these salts over a restart, so that not even that tells which users exist.
+    pub const fn salt_secret(mut self, secret: [u8; 32]) -> Self {
+        self.salt_secret = secret;
         self
     }
 
@@ -111,16 +121,22 @@ impl ListenerOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(tls) = &self.tls else { return self.accept_over(stream).await };
-        let handshake = TlsAcceptor::from(Arc::new(tls.server()?)).accept(stream);
+        let Some(tls) = &self.tls else { return self.accept_over(stream, None).await };
+        let handshake = TlsAcceptor::from(tls.config()?).accept(stream);
         let stream = tokio::time::timeout(self.limits.handshake, handshake)
             .await
             .map_err(|_| AcceptError::Handshake("it took too long".to_owned()))?
             .map_err(|error| AcceptError::Handshake(error.to_string()))?;
-        self.accept_over(stream).await
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let certificate = certificate.map(|der| ClientCertificate::new(der.to_vec()));
+        self.accept_over(stream, certificate).await
     }
 
-    async fn accept_over<T>(&self, stream: T) -> Result<Incoming, AcceptError>
+    async fn accept_over<T>(
+        &self,
+        stream: T,
+        certificate: Option<ClientCertificate>,
+    ) -> Result<Incoming, AcceptError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -128,8 +144,15 @@ impl ListenerOptions {
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.offered_capabilities.clone_from(&self.offered_capabilities);
         let side = Side::Listener(Arc::clone(&self.authenticator));
-        let handle =
-            ConnectionHandle::start(Engine::new(side, open, self.limits.clone(), Instant::now()), stream);
+        let mut engine =
+            Engine::new(side, open, self.limits.clone(), Instant::now()).with_salt_secret(self.salt_secret);
+        if let Some(random) = random() {
+            engine = engine.with_nonce(Nonce::new(&random));
+        }
+        if let Some(certificate) = certificate.clone() {
+            engine = engine.with_client_certificate(certificate);
+        }
+        let handle = ConnectionHandle::start(engine, stream);
         let (peer, identity) = handle
             .shared
             .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
@@ -138,7 +161,7 @@ impl ListenerOptions {
                 (None, None) => None,
             })
             .await?;
-        Ok(Incoming { connection: Connection { handle, peer }, identity })
+        Ok(Incoming { connection: Connection { handle, peer }, identity, certificate })
     }
 }
 
@@ -147,6 +170,7 @@ impl ListenerOptions {
 pub struct Incoming {
     connection: Connection,
     identity: Identity,
+    certificate: Option<ClientCertificate>,
 }
 
 impl Incoming {
@@ -160,6 +184,13 @@ impl Incoming {
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The TLS certificate that the client showed, if it was asked for one ([`TlsOptions::client_ca_pem`]) and had one.
+    /// It is verified; whether its user may come in is what [`Authenticator::external`] says.
+    #[must_use]
+    pub const fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
     /// The next link that the peer asks for; `None` once the connection has ended. Cancel-safe.

@@ -7,17 +7,15 @@ use super::link::Link;
 use super::link::sender::SenderLink;
 use super::link::{Kind, LinkState, receiver::ReceiverLink};
 use super::outbox::Outbox;
-use super::sasl::{Authenticator, Identity, Sasl, verify};
+use super::sasl::{Authenticator, ClientCertificate, Identity, Nonce, Progress, Sasl, SaslLayer};
 use super::session::{Session, SessionState};
 use super::{Fault, Io, LinkKey, Links, SessionKey, index};
 use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
-use amqp_codec::security::{SaslCode, SaslFrame, SaslMechanisms, SaslOutcome};
 use amqp_codec::transport::{
     Attach, Begin, Close, ErrorInfo, Open, Performative, Role, SenderSettleMode, conditions,
 };
-use amqp_codec::types::Symbol;
 use bytes::{Buf, Bytes, BytesMut};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -54,12 +52,8 @@ enum Phase {
     FirstHeader,
     /// Client: the SASL header.
     SaslHeader,
-    /// Client: sasl-mechanisms.
-    SaslMechanisms,
-    /// Listener: sasl-init.
-    SaslInit,
-    /// Client: sasl-outcome.
-    SaslOutcome,
+    /// A SASL frame; which one, the SASL layer knows.
+    Sasl,
     /// The AMQP header.
     AmqpHeader,
     /// The peer's open.
@@ -87,8 +81,7 @@ pub struct Engine {
     pub(super) local_channels: Vec<Option<SessionKey>>,
     peer: Option<Arc<Peer>>,
     identity: Identity,
-    mechanisms: Vec<Symbol>,
-    sasl_frames: u32,
+    sasl: SaslLayer,
     idle: Idle,
     /// Until when the handshake, or the answer to a close, may take.
     patience: Option<Instant>,
@@ -113,8 +106,7 @@ impl Engine {
             local_channels: Vec::new(),
             peer: None,
             identity: Identity::Anonymous,
-            mechanisms: Vec::new(),
-            sasl_frames: 0,
+            sasl: SaslLayer::default(),
             idle: Idle::new(now, limits.idle_time_out),
             patience: Some(now + limits.handshake),
             end: None,
@@ -138,6 +130,29 @@ impl Engine {
             Side::Listener(_) => {}
         }
         engine
+    }
+
+    /// Gives the engine the nonce that SCRAM needs, as client and as listener; without one it is not spoken.
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: Nonce) -> Self {
+        self.sasl.nonce = Some(nonce);
+        self
+    }
+
+    /// Gives a listener's engine 32 random octets, the same for all its connections: what the salts of unknown users
+    /// are made of, which tell them from known ones if anybody can guess it. Zeros if not given.
+    #[must_use]
+    pub const fn with_salt_secret(mut self, secret: [u8; 32]) -> Self {
+        self.sasl.salt_secret = secret;
+        self
+    }
+
+    /// Gives a listener's engine the certificate that the client showed in the TLS handshake and that was verified
+    /// there, for EXTERNAL.
+    #[must_use]
+    pub fn with_client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.sasl.certificate = Some(certificate);
+        self
     }
 
     fn send_amqp_header_and_open(&mut self) {
@@ -175,19 +190,25 @@ impl Engine {
         let Some(octets) = input.get(..ProtocolHeader::LEN) else { return Ok(false) };
         match (ProtocolHeader::decode(octets), self.phase) {
             (Ok(ProtocolHeader::SASL), Phase::FirstHeader) => {
-                if let Side::Listener(authenticator) = &self.side {
-                    self.mechanisms = authenticator.mechanisms();
-                }
                 self.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
-                let mechanisms = SaslMechanisms { sasl_server_mechanisms: self.mechanisms.clone() };
-                self.io.outbox.sasl(&SaslFrame::Mechanisms(mechanisms));
-                self.phase = Phase::SaslInit;
+                let Side::Listener(authenticator) = &self.side else { return Ok(false) };
+                match self.sasl.enter_as_listener(authenticator.as_ref()) {
+                    Some(offer) => self.io.send_sasl(&offer),
+                    None => {
+                        self.finish(ConnectionError::Sasl { code: None, offered: Vec::new() });
+                        return Ok(true);
+                    }
+                }
+                self.phase = Phase::Sasl;
             }
             (Ok(ProtocolHeader::AMQP), Phase::FirstHeader) if self.admits_without_sasl() => {
                 self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
                 self.phase = Phase::Open;
             }
-            (Ok(ProtocolHeader::SASL), Phase::SaslHeader) => self.phase = Phase::SaslMechanisms,
+            (Ok(ProtocolHeader::SASL), Phase::SaslHeader) => {
+                self.sasl.enter_as_client();
+                self.phase = Phase::Sasl;
+            }
             (Ok(ProtocolHeader::AMQP), Phase::AmqpHeader) => {
                 // A listener answers header with header; a client's went out before.
                 if matches!(self.side, Side::Listener(_)) {
@@ -233,8 +254,7 @@ impl Engine {
         let Some(octets) = input.get(..FrameHeader::LEN) else { return Ok(false) };
         let header = FrameHeader::decode(octets)
             .map_err(|error| ErrorInfo::new(conditions::FRAMING_ERROR, error.to_string()))?;
-        let is_sasl_phase =
-            matches!(self.phase, Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome);
+        let is_sasl_phase = self.phase == Phase::Sasl;
         let limit = match self.phase {
             Phase::Opened | Phase::Close => self.open.max_frame_size,
             // Our own open tells the peer what we take; before it, peers keep to much less.
@@ -281,78 +301,34 @@ impl Engine {
     // ---- SASL (§5.3) --------------------------------------------------------------------------------------
 
     fn on_sasl_frame(&mut self, body: Bytes, now: Instant) {
-        self.sasl_frames += 1;
-        let frame = if self.sasl_frames > self.io.limits.max_sasl_frames {
-            None
-        } else {
-            frame::decode_sasl_body(body).ok()
+        let frame =
+            if self.sasl.admits_frame(&self.io.limits) { frame::decode_sasl_body(body).ok() } else { None };
+        let progress = match &self.side {
+            Side::Client(sasl) => {
+                self.sasl.on_listeners(frame, sasl, self.open.hostname.as_deref(), &self.io.limits)
+            }
+            Side::Listener(authenticator) => self.sasl.on_clients(frame, authenticator.as_ref()),
         };
-        match (frame, self.phase) {
-            (Some(SaslFrame::Mechanisms(mechanisms)), Phase::SaslMechanisms) => {
-                self.on_mechanisms(mechanisms);
-            }
-            (Some(SaslFrame::Outcome(outcome)), Phase::SaslOutcome) => self.on_sasl_outcome(&outcome),
-            (Some(SaslFrame::Challenge(_)), Phase::SaslOutcome) => {
-                // None of the mechanisms spoken here takes part in an exchange; an empty answer is always legal.
-                self.io
-                    .outbox
-                    .sasl(&SaslFrame::Response(amqp_codec::security::SaslResponse::new(Bytes::new())));
-            }
-            (Some(SaslFrame::Init(init)), Phase::SaslInit) => {
-                let Side::Listener(authenticator) = &self.side else { return };
-                let verdict = if self.mechanisms.contains(&init.mechanism) {
-                    verify(authenticator.as_ref(), &init)
-                } else {
-                    Err(SaslCode::Auth)
-                };
-                let code = verdict.as_ref().map_or_else(|code| *code, |_| SaslCode::Ok);
-                self.io.outbox.sasl(&SaslFrame::Outcome(SaslOutcome::new(code)));
-                match verdict {
-                    Ok(identity) => {
-                        self.identity = identity;
-                        self.phase = Phase::AmqpHeader;
-                    }
-                    Err(code) => self.sasl_failed(Some(code)),
+        match progress {
+            Progress::Reply(reply) => self.io.send_sasl(&reply),
+            Progress::Authenticated(identity, outcome) => {
+                if let Some(outcome) = outcome {
+                    self.io.send_sasl(&outcome);
+                }
+                self.identity = identity;
+                match self.side {
+                    Side::Client(_) => self.send_amqp_header_and_open(),
+                    Side::Listener(_) => self.phase = Phase::AmqpHeader,
                 }
             }
-            // §5.3.2: anything else is fatal, and there is no AMQP close to say so.
-            _ => {
-                if matches!(self.side, Side::Listener(_)) {
-                    self.io.outbox.sasl(&SaslFrame::Outcome(SaslOutcome::new(SaslCode::Sys)));
+            Progress::Failed(error, outcome) => {
+                if let Some(outcome) = outcome {
+                    self.io.send_sasl(&outcome);
                 }
-                let info = ErrorInfo::new(
-                    conditions::DECODE_ERROR,
-                    "a SASL frame that is malformed or out of place",
-                );
-                self.finish(ConnectionError::Violation(info));
+                self.finish(error);
             }
         }
         self.idle.on_received(now);
-    }
-
-    fn on_mechanisms(&mut self, mechanisms: SaslMechanisms) {
-        self.mechanisms = mechanisms.sasl_server_mechanisms;
-        let Side::Client(sasl) = &self.side else { return };
-        match sasl.init(&self.mechanisms, self.open.hostname.as_deref()) {
-            Some(init) => {
-                self.io.outbox.sasl(&SaslFrame::Init(init));
-                self.phase = Phase::SaslOutcome;
-            }
-            None => self.sasl_failed(None),
-        }
-    }
-
-    fn on_sasl_outcome(&mut self, outcome: &SaslOutcome) {
-        if outcome.code == SaslCode::Ok {
-            self.send_amqp_header_and_open();
-        } else {
-            self.sasl_failed(Some(outcome.code));
-        }
-    }
-
-    fn sasl_failed(&mut self, code: Option<SaslCode>) {
-        let offered = self.mechanisms.clone();
-        self.finish(ConnectionError::Sasl { code, offered });
     }
 
     // ---- frames -------------------------------------------------------------------------------------------
@@ -393,7 +369,7 @@ impl Engine {
         self.idle.on_received(now);
         let own_cap = self.io.limits.max_outgoing_frame_size.max(MIN_MAX_FRAME_SIZE);
         self.io.max_frame_size = index(open.max_frame_size.min(own_cap));
-        self.peer = Some(Arc::new(Peer::new(open, self.mechanisms.clone())));
+        self.peer = Some(Arc::new(Peer::new(open, self.sasl.mechanisms.clone())));
         self.io.events.push_back(Event::Connection);
         if open.max_frame_size < MIN_MAX_FRAME_SIZE {
             return Err(ErrorInfo::new(
@@ -670,9 +646,7 @@ impl Engine {
             return self.finish(reason);
         }
         let why = match self.phase {
-            Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => {
-                format!("{why} during authentication")
-            }
+            Phase::Sasl => format!("{why} during authentication"),
             Phase::Open => format!(
                 "{why} after authentication, before it opened: perhaps it does not know the virtual host"
             ),
@@ -781,9 +755,7 @@ impl Engine {
                 let reason = match phase {
                     Phase::Close => self.end.take().unwrap_or(ConnectionError::ClosedLocally),
                     Phase::Open => ConnectionError::Timeout("opening the connection"),
-                    Phase::SaslMechanisms | Phase::SaslInit | Phase::SaslOutcome => {
-                        ConnectionError::Timeout("authenticating")
-                    }
+                    Phase::Sasl => ConnectionError::Timeout("authenticating"),
                     _ => ConnectionError::Timeout("exchanging protocol headers"),
                 };
                 self.finish(reason);

@@ -38,6 +38,9 @@ pub struct Limits {
     pub max_sasl_frame_size: u32,
     /// Frames accepted before the SASL outcome. Default 16.
     pub max_sasl_frames: u32,
+    /// Iterations of the hash function that a listener may ask for in SCRAM, 4096 and up. Default 600,000, what is
+    /// advised for SHA-256 today and takes some tenths of a second: more would let a hostile peer burn time.
+    pub max_scram_iterations: u32,
     /// Octets of outgoing frames that may wait for the socket before sends have to wait. Default 1 MiB.
     pub max_queued_bytes: usize,
     /// Octets of partly received messages per connection. Default 64 MiB.
@@ -58,6 +61,7 @@ impl Default for Limits {
             max_message_size: 16 * 1024 * 1024,
             max_sasl_frame_size: 8192,
             max_sasl_frames: 16,
+            max_scram_iterations: 600_000,
             max_queued_bytes: 1024 * 1024,
             max_partial_bytes: 64 * 1024 * 1024,
         }

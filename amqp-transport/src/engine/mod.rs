@@ -107,11 +107,15 @@ pub use credit::Credit;
 pub use event::{DeliveryNumber, Event, Token};
 pub use limits::Limits;
 pub use link::receiver::Incoming;
-pub use sasl::{Authenticator, Identity, Sasl, StaticCredentials};
+pub use sasl::{
+    Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Nonce, Sasl,
+    SaslFault, ScramCredentials, ScramHash, StaticCredentials,
+};
 pub use serial::Serial;
 
 use crate::error::Outcome;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
+use amqp_codec::security::SaslFrame;
 use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role};
 use link::Link;
 use outbox::Outbox;
@@ -156,6 +160,11 @@ impl Io {
     pub(crate) fn send(&mut self, channel: u16, performative: Performative) {
         tracing::trace!(target: "amqp::frames", channel, ?performative, "sent");
         self.outbox.frame(channel, &performative);
+    }
+
+    pub(crate) fn send_sasl(&mut self, frame: &SaslFrame) {
+        tracing::trace!(target: "amqp::frames", ?frame, "sent");
+        self.outbox.sasl(frame);
     }
 
     pub(crate) fn trace_sent(&self, channel: u16, name: &'static str) {

@@ -76,7 +76,7 @@ fn advice(error: &ConnectError) -> String {
         ConnectError::Timeout { .. } => {
             ("no answer in time".to_owned(), "is amqp1.addr right, and is there a firewall in between?")
         }
-        ConnectError::Connection(ConnectionError::Sasl { .. }) => {
+        ConnectError::Connection(ConnectionError::Sasl { .. } | ConnectionError::SaslExchange(_)) => {
             (error.to_string(), "check the credentials in amqp1.addr, or amqp1.username and amqp1.password")
         }
         ConnectError::Connection(ConnectionError::Header(_)) => {
