@@ -231,6 +231,9 @@ pub enum SendError {
     /// may not be stored.
     #[error("sent, but the outcome is unknown: {0}")]
     Unknown(LinkError),
+    /// The peer settled a message that is sent in parts before it was whole: more of it is not wanted.
+    #[error("the peer settled the message before all of it was sent")]
+    SettledEarly,
     /// The message is larger than the peer accepts on this link.
     #[error("the message has {size} octets, the peer accepts {limit}")]
     TooLarge {
@@ -247,7 +250,7 @@ impl SendError {
     pub const fn link_error(&self) -> Option<&LinkError> {
         match self {
             Self::NotSent(error) | Self::Unknown(error) => Some(error),
-            Self::TooLarge { .. } => None,
+            Self::TooLarge { .. } | Self::SettledEarly => None,
         }
     }
 

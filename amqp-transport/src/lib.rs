@@ -48,6 +48,8 @@ mod listener;
 #[cfg(feature = "tokio")]
 pub mod management;
 #[cfg(feature = "tokio")]
+mod message_writer;
+#[cfg(feature = "tokio")]
 mod net;
 mod peer;
 #[cfg(feature = "tokio")]
@@ -66,6 +68,7 @@ pub mod transaction;
 pub use connection::{ConnectError, ConnectOptions, Connection};
 #[cfg(feature = "tokio")]
 pub use delivery::Delivery;
+pub use engine::AbortPolicy;
 pub use engine::credit::Credit;
 pub use engine::event::DeliveryNumber;
 pub use engine::limits::Limits;
@@ -76,6 +79,8 @@ pub use engine::sasl::{
 pub use error::{ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError};
 #[cfg(feature = "tokio")]
 pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};
+#[cfg(feature = "tokio")]
+pub use message_writer::MessageWriter;
 #[cfg(feature = "tokio")]
 pub use net::address::{Address, AddressError};
 #[cfg(feature = "tokio")]

@@ -2,7 +2,7 @@
 
 use crate::delivery::Delivery;
 use crate::engine::credit::Credit;
-use crate::engine::{LinkOptions, LinkStatus, Termini};
+use crate::engine::{AbortPolicy, LinkOptions, LinkStatus, Termini};
 use crate::error::LinkError;
 use crate::session::LinkHandle;
 use amqp_codec::messaging::{Source, Target};
@@ -98,6 +98,7 @@ impl ReceiverOptions {
             credit: self.credit,
             properties: (!self.properties.is_empty()).then_some(self.properties),
             desired_capabilities: Vec::new(),
+            abort_policy: AbortPolicy::Abort,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::engine::credit::Credit;
 use crate::engine::event::{DeliveryNumber, Token};
-use crate::engine::{LinkOptions, OutgoingDelivery, Termini};
+use crate::engine::{AbortPolicy, LinkOptions, OutgoingDelivery, Termini};
 use crate::error::{LinkError, Outcome, SendError, SettleError};
+use crate::message_writer::MessageWriter;
 use crate::runtime::shared::TO_QUEUE;
 use crate::session::LinkHandle;
 use crate::transaction::{Provisional, TransactionId};
 use amqp_codec::Encode;
-use amqp_codec::messaging::{DeliveryState, Message, Source, Target};
+use amqp_codec::messaging::{Body, DeliveryState, Message, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
 use amqp_codec::types::{Fields, Symbol, Value};
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub struct SenderOptions {
     settle_mode: SenderSettleMode,
     rcv_settle_mode: ReceiverSettleMode,
     properties: Fields,
+    abort_policy: AbortPolicy,
 }
 
 impl SenderOptions {
@@ -49,6 +51,7 @@ impl SenderOptions {
             settle_mode: SenderSettleMode::Mixed,
             rcv_settle_mode: ReceiverSettleMode::First,
             properties: Fields::default(),
+            abort_policy: AbortPolicy::Abort,
         }
     }
 
@@ -90,6 +93,13 @@ impl SenderOptions {
         self
     }
 
+    /// How a message is taken back that [`Sender::stream`] has sent a part of: by a frame that says so, or by closing the
+    /// link, for peers that do not know of aborted deliveries.
+    pub const fn abort_policy(mut self, policy: AbortPolicy) -> Self {
+        self.abort_policy = policy;
+        self
+    }
+
     pub(crate) fn into_link(self) -> LinkOptions {
         LinkOptions {
             name: self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into(),
@@ -100,6 +110,7 @@ impl SenderOptions {
             credit: Credit::Manual,
             properties: (!self.properties.is_empty()).then_some(self.properties),
             desired_capabilities: Vec::new(),
+            abort_policy: self.abort_policy,
         }
     }
 }
@@ -160,6 +171,21 @@ impl From<Message> for Payload {
         Self::from(&message)
     }
 }
+
+impl Payload {
+    /// The beginning of a message for [`Sender::stream`]: the sections before the body, encoded.
+    #[must_use]
+    pub fn head(head: &Message) -> Self {
+        let mut message = head.clone();
+        (message.body, message.footer) = (Body::Data(vec![Bytes::new()]), None);
+        let mut bytes = message.to_bytes();
+        bytes.truncate(bytes.len().saturating_sub(EMPTY_DATA));
+        bytes.into()
+    }
+}
+
+/// Octets of an empty data section: descriptor, constructor and size.
+const EMPTY_DATA: usize = 5;
 
 /// Why a message was not taken by [`Sender::try_deliver`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -223,6 +249,56 @@ impl Sender {
             })
             .await?;
         Ok(Confirmation { link: Arc::clone(&self.link), token: Some(token) })
+    }
+
+    /// Starts a message as soon as there is credit, whose octets are then written in parts: it may be larger than memory.
+    /// `head` is its beginning: [`Payload::head`], or nothing. Other messages on this link wait until it is whole; other
+    /// links go on in between.
+    ///
+    /// Dropping the future sends nothing.
+    ///
+    /// ```no_run
+    /// # async fn run(sender: amqp_transport::Sender) -> Result<(), Box<dyn std::error::Error>> {
+    /// use amqp_codec::messaging::Message;
+    /// use amqp_transport::Payload;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// let mut file = tokio::fs::File::open("video.mp4").await?;
+    /// let mut writer = sender.stream(Payload::head(&Message::default())).await?;
+    /// loop {
+    ///     let mut part = Vec::with_capacity(64 * 1024);
+    ///     if file.read_buf(&mut part).await? == 0 {
+    ///         break;
+    ///     }
+    ///     writer.write_data(part).await?;
+    /// }
+    /// writer.finish().await?.accepted()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn stream(&self, head: impl Into<Payload>) -> Result<MessageWriter, SendError> {
+        let mut head = Some(head.into());
+        let (token, number) = self
+            .link
+            .shared()
+            .wait(&self.link.changed, |state| {
+                let credit = match state.engine.credit(self.link.key) {
+                    Ok(credit) => credit,
+                    Err(error) => return Some(Err(SendError::NotSent(error))),
+                };
+                let head = (credit > 0).then(|| head.take()).flatten()?;
+                let token = state.new_confirm();
+                let sent = state.engine.send_stream(self.link.key, outgoing(head, false, token));
+                if sent.is_err() {
+                    state.cancel_confirm(token);
+                }
+                Some(sent.map(|number| (token, number)))
+            })
+            .await?;
+        let confirmation = Confirmation { link: Arc::clone(&self.link), token: Some(token) };
+        Ok(MessageWriter::new(Arc::clone(&self.link), number, confirmation))
     }
 
     /// Sends a message settled as soon as there is credit: nobody confirms it, and it may be lost.
@@ -419,6 +495,12 @@ fn outgoing(payload: Payload, settled: bool, token: Token) -> OutgoingDelivery {
 pub struct Confirmation {
     link: Arc<LinkHandle>,
     token: Option<Token>,
+}
+
+impl Confirmation {
+    pub(crate) const fn new(link: Arc<LinkHandle>, token: Option<Token>) -> Self {
+        Self { link, token }
+    }
 }
 
 impl Future for Confirmation {

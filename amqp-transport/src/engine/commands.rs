@@ -34,6 +34,20 @@ pub struct LinkOptions {
     pub properties: Option<Fields>,
     /// Extensions that are asked for.
     pub desired_capabilities: Vec<Symbol>,
+    /// How a sender takes a delivery back of which a part has left.
+    pub abort_policy: AbortPolicy,
+}
+
+/// How a delivery is taken back of which a part has left (§2.6.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum AbortPolicy {
+    /// A frame says that it is aborted, and the link goes on (the default).
+    #[default]
+    Abort,
+    /// The link is closed with an error. For peers that do not know of aborted deliveries and would take what they
+    /// have of it for a whole message, as RabbitMQ 4 does.
+    Detach,
 }
 
 impl LinkOptions {
@@ -61,6 +75,7 @@ impl LinkOptions {
             credit,
             properties: None,
             desired_capabilities: Vec::new(),
+            abort_policy: AbortPolicy::Abort,
         }
     }
 }
@@ -222,7 +237,11 @@ impl Engine {
         session.check()?;
         let max_message_size = self.io.limits.max_message_size;
         let kind = match options.role {
-            Role::Sender => Kind::Sender(SenderLink::new(options.snd_settle_mode, true)),
+            Role::Sender => {
+                let mut sender = SenderLink::new(options.snd_settle_mode, true);
+                sender.abort_policy = options.abort_policy;
+                Kind::Sender(sender)
+            }
             Role::Receiver => {
                 Kind::Receiver(ReceiverLink::new(options.credit, options.rcv_settle_mode, max_message_size))
             }
@@ -377,7 +396,7 @@ impl Engine {
         self.links.get(key.0)?.remote_attach.as_deref()
     }
 
-    fn usable(&mut self, key: LinkKey) -> Result<&mut Link, LinkError> {
+    pub(super) fn usable(&mut self, key: LinkKey) -> Result<&mut Link, LinkError> {
         let link = self.links.get_mut(key.0).ok_or(LinkError::DetachedLocally)?;
         link.check()?;
         Ok(link)
@@ -430,6 +449,7 @@ impl Engine {
             tag: delivery.tag,
             state: delivery.state,
             id: None,
+            stream: None,
         });
         if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0))
         {

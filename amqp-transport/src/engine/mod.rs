@@ -96,12 +96,13 @@ mod outbox;
 pub(crate) mod sasl;
 mod serial;
 mod session;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod unsettled;
 mod window;
 
-pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
+pub use commands::{AbortPolicy, LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
 pub use connection::{Engine, Side};
 pub use credit::Credit;
 pub use event::{DeliveryNumber, Event, Token};

@@ -1,8 +1,10 @@
 //! The sending end of a link: credit, and deliveries on their way out.
 
+use super::super::commands::AbortPolicy;
 use super::super::credit::SenderCredit;
 use super::super::event::{DeliveryNumber, Token};
 use super::super::serial::Serial;
+use super::stream_out::OutgoingStream;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, SenderSettleMode, Transfer};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -26,6 +28,28 @@ pub(crate) struct Outgoing {
     pub(crate) id: Option<Serial>,
     /// The state that each of its frames carries.
     pub(crate) state: Option<Box<DeliveryState>>,
+    /// The octets, if they come in parts; `payload` is empty then.
+    pub(crate) stream: Option<Box<OutgoingStream>>,
+}
+
+impl Outgoing {
+    /// Whether it waits for octets.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_idle())
+    }
+
+    /// Cuts the next frame's payload off. Sets `more` or `aborted`.
+    pub(crate) fn cut(&mut self, transfer: &mut Transfer, max_frame_size: usize) -> Bytes {
+        match &mut self.stream {
+            None => cut(transfer, &mut self.payload, max_frame_size),
+            Some(stream) => stream.cut(transfer, max_frame_size),
+        }
+    }
+
+    /// Whether somebody is to be told of an outcome.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        !self.settled || self.is_told_when_sent
+    }
 }
 
 #[derive(Debug)]
@@ -46,6 +70,7 @@ pub(crate) struct SenderLink {
     pub(crate) acquisition: Option<Box<Bytes>>,
     /// Whether the link stands in the session's list of links with something to send.
     pub(crate) is_ready: bool,
+    pub(crate) abort_policy: AbortPolicy,
     next_number: u64,
     next_tag: u32,
     tags: BytesMut,
@@ -63,6 +88,7 @@ impl SenderLink {
             is_last: false,
             acquisition: None,
             is_ready: false,
+            abort_policy: AbortPolicy::Abort,
             next_number: 0,
             next_tag: 0,
             tags: BytesMut::new(),
@@ -84,6 +110,11 @@ impl SenderLink {
     /// How many more deliveries may be handed over.
     pub(crate) const fn room(&self) -> u32 {
         self.credit.link_credit().saturating_sub(self.not_started)
+    }
+
+    /// A delivery that has not left whole.
+    pub(crate) fn find(&mut self, number: DeliveryNumber) -> Option<&mut Outgoing> {
+        self.queue.iter_mut().find(|delivery| delivery.number == number)
     }
 
     pub(crate) fn push(&mut self, mut delivery: Outgoing) -> DeliveryNumber {
@@ -116,7 +147,7 @@ impl SenderLink {
 }
 
 /// Cuts the next frame's payload off a delivery: as much as the peer's frame size allows. Sets `more`.
-pub(crate) fn cut(transfer: &mut Transfer, payload: &mut Bytes, max_frame_size: usize) -> Bytes {
+fn cut(transfer: &mut Transfer, payload: &mut Bytes, max_frame_size: usize) -> Bytes {
     transfer.more = false;
     let room = max_frame_size.saturating_sub(amqp_codec::frame::transfer_overhead(transfer));
     if payload.len() <= room {

@@ -215,8 +215,8 @@ impl Session {
                     }
                 }
                 for queued in std::mem::take(&mut sender.queue) {
-                    // A delivery whose first frame left stands in `sent` and was told above.
-                    if queued.id.is_none() {
+                    // A delivery whose first frame left unsettled stands in `sent` and was told above.
+                    if queued.id.is_none() || queued.is_told_when_sent {
                         io.outcome(key, queued.token, queued.number, None);
                     }
                 }

@@ -1,7 +1,8 @@
 //! Transfers to the peer (§2.6.12): links in turn, a frame each, as far as window, credit and the outbox allow.
 
 use super::{Sent, Session};
-use crate::engine::link::sender::cut;
+use crate::engine::event::DeliveryNumber;
+use crate::engine::link::sender::Outgoing;
 use crate::engine::link::{Kind, Link, LinkState};
 use crate::engine::{Io, LinkKey, Links};
 use crate::error::Outcome;
@@ -41,6 +42,9 @@ impl Session {
         if link.state != LinkState::Attached {
             return false;
         }
+        if sender.queue.front().is_none_or(Outgoing::is_idle) {
+            return false;
+        }
         let Some(mut delivery) = sender.queue.pop_front() else { return false };
         let mut transfer = Transfer::new(handle);
         if delivery.id.is_none() {
@@ -68,19 +72,60 @@ impl Session {
         }
         // Within a transaction every frame says so (§4.4.1).
         transfer.state = delivery.state.as_deref().cloned();
-        let chunk = cut(&mut transfer, &mut delivery.payload, io.max_frame_size);
+        let chunk = delivery.cut(&mut transfer, io.max_frame_size);
         io.outbox.transfer(self.local_channel, &transfer, chunk);
         io.trace_sent(self.local_channel, "transfer");
         self.outgoing.on_send();
         let (token, number) = (delivery.token, delivery.number);
-        let is_told = !transfer.more && delivery.is_told_when_sent;
+        let is_told = !transfer.more && !transfer.aborted && delivery.is_told_when_sent;
+        let is_streamed = delivery.stream.is_some();
+        let mut has_more = !sender.queue.is_empty();
         if transfer.more {
+            has_more = !delivery.is_idle();
             sender.queue.push_front(delivery);
         }
-        let has_more = !sender.queue.is_empty();
         if is_told {
             io.outcome(key, token, number, Some(Outcome::Unspecified));
         }
+        if is_streamed {
+            // Its writer may wait for room.
+            io.signal(key, link);
+        }
+        if transfer.aborted {
+            // It has used credit all the same: the receiver may count otherwise (§2.6.7).
+            self.want_flow(key, link, io);
+        }
         has_more
+    }
+
+    /// Takes a delivery back that is not sent whole (§2.6.14): it is settled on both sides, and a frame says so if
+    /// one of it has left.
+    pub(crate) fn abort(&mut self, key: LinkKey, link: &mut Link, number: DeliveryNumber, io: &mut Io) {
+        let Kind::Sender(sender) = &mut link.kind else { return };
+        let Some(place) = sender.queue.iter().position(|delivery| delivery.number == number) else { return };
+        let Some(delivery) = sender.queue.get_mut(place) else { return };
+        let is_awaited = match delivery.id {
+            Some(id) if !delivery.settled => self.sent.take(id).is_some_and(|sent| !sent.has_outcome),
+            _ => delivery.is_awaited(),
+        };
+        if is_awaited {
+            io.outcome(key, delivery.token, number, None);
+        }
+        if delivery.id.is_some() {
+            if let Some(stream) = &mut delivery.stream {
+                stream.abort();
+            }
+        } else {
+            sender.queue.remove(place);
+            sender.not_started = sender.not_started.saturating_sub(1);
+            self.drain_if_idle(key, link, io);
+        }
+        self.make_ready(key, link, io);
+        io.signal(key, link);
+    }
+
+    /// Whether the peer has settled a delivery that this side sent unsettled.
+    pub(crate) fn is_settled_by_peer(&self, delivery: &Outgoing) -> bool {
+        !delivery.settled && delivery.id.is_some_and(|id| !self.sent.contains(id))
     }
 }

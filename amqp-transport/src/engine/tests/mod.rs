@@ -3,16 +3,17 @@
 mod connection;
 mod link;
 mod session;
+mod streams;
 mod transactions;
 
-use super::commands::LinkOptions;
+use super::commands::{AbortPolicy, LinkOptions};
 use super::connection::{Engine, Side};
 use super::credit::Credit;
-use super::event::{Event, Token};
+use super::event::{DeliveryNumber, Event, Token};
 use super::limits::Limits;
 use super::sasl::{Sasl, StaticCredentials};
 use super::{LinkKey, LinkStatus, OutgoingDelivery, SessionKey, Termini};
-use crate::error::{ConnectionError, LinkError, Outcome, SessionError, SettleError};
+use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use amqp_codec::security::{SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome};
@@ -213,6 +214,7 @@ fn options(role: Role, credit: Credit) -> LinkOptions {
         credit,
         properties: None,
         desired_capabilities: Vec::new(),
+        abort_policy: AbortPolicy::Abort,
     }
 }
 

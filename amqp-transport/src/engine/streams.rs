@@ -1,0 +1,132 @@
+//! Messages that are sent or received in parts (§2.6.14): a body may be larger than memory.
+
+use super::commands::{AbortPolicy, OutgoingDelivery};
+use super::event::DeliveryNumber;
+use super::link::Link;
+use super::{Engine, LinkKey};
+use crate::error::SendError;
+use amqp_codec::transport::{ErrorInfo, conditions};
+use bytes::Bytes;
+
+impl Engine {
+    /// Starts a message whose octets come in parts; `delivery.payload` is the first of them. The next ones go to
+    /// [`Engine::write_stream`], the last is followed by [`Engine::finish_stream`]. Other deliveries of the link wait
+    /// behind it, other links go on in between. Call it only while [`Engine::credit`] is above 0.
+    ///
+    /// # Errors
+    /// As [`Engine::send`].
+    pub fn send_stream(
+        &mut self,
+        key: LinkKey,
+        mut delivery: OutgoingDelivery,
+    ) -> Result<DeliveryNumber, SendError> {
+        let first = std::mem::take(&mut delivery.payload);
+        let number = self.send(key, delivery)?;
+        if let Some(queued) = self
+            .links
+            .get_mut(key.0)
+            .and_then(Link::sender)
+            .and_then(|sender| sender.queue.back_mut())
+            .filter(|queued| queued.number == number)
+        {
+            queued.stream = Some(Box::default());
+        }
+        if !first.is_empty() {
+            self.write_stream(key, number, first)?;
+        }
+        Ok(number)
+    }
+
+    /// How many more octets may wait to be sent, of a message that was started with [`Engine::send_stream`].
+    /// [`Event::Link`](super::Event::Link) tells when there are more. At most
+    /// [`Limits::max_queued_bytes`](super::Limits::max_queued_bytes).
+    ///
+    /// # Errors
+    /// [`SendError::SettledEarly`] if the peer has settled the message already; [`SendError::NotSent`] if the link
+    /// ended: then the peer has nothing of it.
+    pub fn stream_room(&mut self, key: LinkKey, number: DeliveryNumber) -> Result<usize, SendError> {
+        let limit = self.io.limits.max_queued_bytes;
+        let link = self.usable(key).map_err(SendError::NotSent)?;
+        let session = link.session;
+        let Some(session) = self.sessions.get(session.0) else { return Err(SendError::SettledEarly) };
+        let delivery =
+            self.links.get_mut(key.0).and_then(Link::sender).and_then(|sender| sender.find(number));
+        let Some(delivery) = delivery.filter(|delivery| !session.is_settled_by_peer(delivery)) else {
+            return Err(SendError::SettledEarly);
+        };
+        Ok(delivery.stream.as_ref().map_or(0, |stream| limit.saturating_sub(stream.queued())))
+    }
+
+    /// Adds octets to a message that was started with [`Engine::send_stream`]. They are taken whole, so call it only
+    /// while [`Engine::stream_room`] is above 0.
+    ///
+    /// # Errors
+    /// As [`Engine::stream_room`]; [`SendError::TooLarge`] if the message grows beyond what the peer accepts: then it
+    /// was aborted.
+    pub fn write_stream(
+        &mut self,
+        key: LinkKey,
+        number: DeliveryNumber,
+        octets: Bytes,
+    ) -> Result<(), SendError> {
+        self.stream_room(key, number)?;
+        let Some(link) = self.links.get_mut(key.0) else { return Err(SendError::SettledEarly) };
+        let session = link.session;
+        let Some(sender) = link.sender() else { return Err(SendError::SettledEarly) };
+        let limit = sender.max_message_size;
+        let Some(stream) = sender.find(number).and_then(|delivery| delivery.stream.as_mut()) else {
+            return Err(SendError::SettledEarly);
+        };
+        stream.push(octets);
+        let size = stream.total();
+        if limit > 0 && size > limit {
+            self.abort_stream(key, number);
+            return Err(SendError::TooLarge { size, limit });
+        }
+        if let Some(session) = self.sessions.get_mut(session.0) {
+            session.make_ready(key, link, &mut self.io);
+        }
+        Ok(())
+    }
+
+    /// Ends a message that was started with [`Engine::send_stream`]: its outcome comes as that of any other. If the peer
+    /// has settled it already, the rest of it is taken back.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`] if the link ended: then the peer has nothing of it.
+    pub fn finish_stream(&mut self, key: LinkKey, number: DeliveryNumber) -> Result<(), SendError> {
+        if self.stream_room(key, number) == Err(SendError::SettledEarly) {
+            self.abort_stream(key, number);
+            return Ok(());
+        }
+        let link = self.usable(key).map_err(SendError::NotSent)?;
+        if let Some(stream) =
+            link.sender().and_then(|sender| sender.find(number)).and_then(|delivery| delivery.stream.as_mut())
+        {
+            stream.finish();
+        }
+        let session = link.session;
+        if let (Some(session), Some(link)) = (self.sessions.get_mut(session.0), self.links.get_mut(key.0)) {
+            session.make_ready(key, link, &mut self.io);
+        }
+        Ok(())
+    }
+
+    /// Takes a message back that was started with [`Engine::send_stream`] and not finished: it is settled on both sides,
+    /// and the peer keeps nothing of it. If a part of it has left, [`LinkOptions::abort_policy`](super::LinkOptions) says
+    /// how. Its outcome is told as `None`.
+    pub fn abort_stream(&mut self, key: LinkKey, number: DeliveryNumber) {
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        let session = link.session;
+        let Some(sender) = link.sender() else { return };
+        let policy = sender.abort_policy;
+        let Some(delivery) = sender.find(number) else { return };
+        if delivery.id.is_some() && policy == AbortPolicy::Detach {
+            let error = ErrorInfo::new(conditions::DETACH_FORCED, "a message was given up halfway");
+            return self.detach(key, true, Some(error));
+        }
+        if let Some(session) = self.sessions.get_mut(session.0) {
+            session.abort(key, link, number, &mut self.io);
+        }
+    }
+}
