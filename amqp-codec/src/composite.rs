@@ -6,7 +6,7 @@ use crate::encode::{Encode, compound_len, put_compound};
 use crate::error::{DecodeError, Found};
 use crate::types::ElementType;
 use crate::types::constructor::{code, lookup};
-use crate::types::primitive::wrong_code;
+use crate::types::primitive::{ARRAY, wrong_code};
 use bytes::{BufMut, BytesMut};
 
 /// Both names of a composite type: the one sent, and the one that must be understood too.
@@ -22,11 +22,11 @@ pub(crate) trait Composite: Sized {
     const NAME: &'static str;
 
     /// The list behind the descriptor.
-    fn decode_list(input: &mut Decoder) -> Result<Self, DecodeError>;
+    fn decode_list(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 }
 
 /// Reads a composite with its descriptor.
-pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder) -> Result<T, DecodeError> {
+pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder<'_>) -> Result<T, DecodeError> {
     if input.descriptor(&[T::DESCRIPTOR])?.is_none() {
         return Err(input.error(T::NAME, Found::Text("another described type")));
     }
@@ -35,12 +35,12 @@ pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder) -> Result<T, D
 
 /// The error that a mandatory field is not there.
 #[cold]
-pub(crate) fn missing(input: &Decoder, name: &'static str, field: &'static str) -> DecodeError {
+pub(crate) fn missing(input: &Decoder<'_>, name: &'static str, field: &'static str) -> DecodeError {
     input.error("a value for a mandatory field", Found::Text("none")).within(name, field)
 }
 
 /// Checks that there are no more fields than the type has.
-pub(crate) fn expect_no_more(input: &Decoder, left: usize) -> Result<(), DecodeError> {
+pub(crate) fn expect_no_more(input: &Decoder<'_>, left: usize) -> Result<(), DecodeError> {
     if left == 0 {
         return Ok(());
     }
@@ -49,13 +49,13 @@ pub(crate) fn expect_no_more(input: &Decoder, left: usize) -> Result<(), DecodeE
 }
 
 /// A field that may hold many values: null, a bare value, or an array (§1.4).
-pub(crate) fn decode_multiple<T: Decode + Element>(input: &mut Decoder) -> Result<Vec<T>, DecodeError> {
+pub(crate) fn decode_multiple<T: Decode + Element>(input: &mut Decoder<'_>) -> Result<Vec<T>, DecodeError> {
     let is_array = input.peek().and_then(lookup).is_some_and(|(element, _)| element == ElementType::Array);
     if !is_array {
         return Ok(Option::<T>::decode(input)?.into_iter().collect());
     }
     let code = input.code()?;
-    let compound = input.enter(code, ElementType::Array)?;
+    let compound = input.enter(code, ARRAY)?;
     let element_code = input.code()?;
     if lookup(element_code).is_none() {
         return input.run(|data| wrong_code(data, "an element constructor", element_code));
@@ -71,12 +71,12 @@ pub(crate) fn decode_multiple<T: Decode + Element>(input: &mut Decoder) -> Resul
 
 /// What the arrays in composites are made of.
 pub(crate) trait Element: Sized {
-    fn decode_element(code: u8, input: &mut Decoder) -> Result<Self, DecodeError>;
+    fn decode_element(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
     fn data(&self) -> &[u8];
 }
 
 impl Element for crate::types::Symbol {
-    fn decode_element(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode_element(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Self::decode_data(code, input)
     }
 
@@ -194,10 +194,10 @@ macro_rules! composite {
 
             #[allow(unused_mut, unused_assignments, reason = "some types have no fields")]
             fn decode_list(
-                input: &mut $crate::decode::Decoder,
+                input: &mut $crate::decode::Decoder<'_>,
             ) -> Result<Self, $crate::error::DecodeError> {
                 let code = input.code()?;
-                let compound = input.enter(code, $crate::types::ElementType::List)?;
+                let compound = input.enter(code, $crate::types::primitive::LIST)?;
                 let mut left = compound.count;
                 $(let $field: $type = if left == 0 {
                     $crate::composite::composite!(@absent $kind, input, $name, $field $(, $default)?)
@@ -212,7 +212,7 @@ macro_rules! composite {
         }
 
         impl $crate::decode::Decode for $name {
-            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+            fn decode(input: &mut $crate::decode::Decoder<'_>) -> Result<Self, $crate::error::DecodeError> {
                 $crate::composite::decode_composite(input)
             }
         }
@@ -304,7 +304,7 @@ pub(crate) use composite;
 /// Decoding of a field, whose name goes into the error.
 pub(crate) trait DecodeField: Sized {
     fn decode_field(
-        input: &mut Decoder,
+        input: &mut Decoder<'_>,
         name: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError>;
@@ -313,7 +313,7 @@ pub(crate) trait DecodeField: Sized {
 impl<T: Decode> DecodeField for Option<T> {
     #[inline]
     fn decode_field(
-        input: &mut Decoder,
+        input: &mut Decoder<'_>,
         name: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError> {
@@ -335,7 +335,7 @@ macro_rules! restricted {
 
         impl $crate::decode::Decode for $name {
             #[inline]
-            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+            fn decode(input: &mut $crate::decode::Decoder<'_>) -> Result<Self, $crate::error::DecodeError> {
                 let before = input.offset();
                 let value = <$source>::decode(input)?;
                 match value {

@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use crate::composite::Descriptor;
 use crate::error::{DecodeError, Fault, Found, RESOURCE_LIMIT_EXCEEDED};
-use crate::types::constructor::{ElementType, code};
-use crate::types::primitive::{self, Parsed};
+use crate::types::ByteString;
+use crate::types::constructor::code;
+use crate::types::primitive::{self, CompoundForm, Parsed, VariableForm};
+use std::ops::Range;
 
 /// What can be read from AMQP octets.
 ///
@@ -16,14 +18,14 @@ pub trait Decode: Sized {
     ///
     /// # Errors
     /// Where the octets are no legal encoding of this type, or a limit is exceeded.
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError>;
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
 
     /// Reads one value that takes up all of `bytes`.
     ///
     /// # Errors
     /// Like [`decode`](Decode::decode), and where octets are left over.
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(bytes);
+        let mut input = Decoder::new(&bytes);
         let value = Self::decode(&mut input)?;
         input.expect_end("the end of the input")?;
         Ok(value)
@@ -49,23 +51,25 @@ impl Default for Limits {
 
 /// Octets being decoded: a position in one shared buffer.
 ///
-/// Binaries, strings, symbols and payloads that are kept share the buffer; nothing is copied.
+/// Binaries, long strings, long symbols and payloads that are kept share the buffer; short ones are copied.
 ///
 /// ```
 /// use amqp_codec::{Bytes, Decode, Decoder};
 ///
-/// let mut input = Decoder::new(Bytes::from_static(b"\x52\x07\xa1\x05seven"));
+/// let octets = Bytes::from_static(b"\x52\x07\xa1\x05seven");
+/// let mut input = Decoder::new(&octets);
 /// assert_eq!(u32::decode(&mut input)?, 7);
 /// assert_eq!(input.offset(), 2);
 /// assert_eq!(input.rest(), &b"\xa1\x05seven"[..]);
 /// # Ok::<(), amqp_codec::DecodeError>(())
 /// ```
 #[derive(Debug)]
-pub struct Decoder {
-    bytes: Bytes,
-    /// Invariant: `pos <= end <= bytes.len()`.
-    pos: usize,
-    end: usize,
+pub struct Decoder<'a> {
+    source: &'a Bytes,
+    /// What is left of the source, up to the end of the compound being read.
+    input: &'a [u8],
+    /// Octets of the source behind `input`.
+    behind: usize,
     depth_left: usize,
     zero_width_left: usize,
     /// Items of compounds that may still be announced. Every one takes at least an octet that no other one takes, so
@@ -75,56 +79,79 @@ pub struct Decoder {
 
 /// A list, map or array whose items are being read: the decoder ends where it ends.
 #[derive(Debug)]
-pub(crate) struct Compound {
+pub(crate) struct Compound<'a> {
     /// Items announced; never more than octets are there, save in arrays, which check it themselves.
     pub(crate) count: usize,
-    outer_end: usize,
+    /// What follows behind it.
+    rest: &'a [u8],
 }
 
-impl Decoder {
+impl<'a> Decoder<'a> {
     /// A decoder of `bytes` with the default [`Limits`].
     #[must_use]
-    pub fn new(bytes: Bytes) -> Self {
+    pub fn new(bytes: &'a Bytes) -> Self {
         Self::with_limits(bytes, Limits::default())
     }
 
     /// A decoder of `bytes` with limits of one's own.
     #[must_use]
-    pub fn with_limits(bytes: Bytes, limits: Limits) -> Self {
-        let end = bytes.len();
+    pub fn with_limits(bytes: &'a Bytes, limits: Limits) -> Self {
         Self {
-            bytes,
-            pos: 0,
-            end,
+            source: bytes,
+            input: bytes,
+            behind: 0,
             depth_left: limits.max_depth,
             zero_width_left: limits.max_zero_width,
-            items_left: end,
+            items_left: bytes.len(),
         }
+    }
+
+    /// A decoder of a part of `bytes` that knows its place in the whole: errors tell offsets from the start of `bytes`.
+    /// A part that is not there is empty.
+    pub(crate) fn part(bytes: &'a Bytes, part: Range<usize>) -> Self {
+        let behind = bytes.len().saturating_sub(part.end);
+        let mut decoder = Self::new(bytes);
+        decoder.input = bytes.get(part).unwrap_or_default();
+        decoder.behind = behind;
+        decoder.items_left = decoder.input.len();
+        decoder
     }
 
     /// Octets that are left.
     #[must_use]
-    pub fn remaining(&self) -> usize {
-        self.end - self.pos
+    pub const fn remaining(&self) -> usize {
+        self.input.len()
     }
 
     /// Whether nothing is left.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pos == self.end
+    pub const fn is_empty(&self) -> bool {
+        self.input.is_empty()
     }
 
     /// Octets read so far.
     #[must_use]
-    pub fn offset(&self) -> usize {
-        self.pos
+    pub const fn offset(&self) -> usize {
+        self.end() - self.input.len()
+    }
+
+    /// Where the input ends in the source.
+    const fn end(&self) -> usize {
+        self.source.len() - self.behind
     }
 
     /// Takes all that is left, without a copy.
     pub fn rest(&mut self) -> Bytes {
-        let rest = self.bytes.slice(self.pos..self.end);
-        self.pos = self.end;
-        rest
+        self.share(self.input.len())
+    }
+
+    /// Takes `len` octets, at most those that are left, without a copy.
+    #[inline]
+    fn share(&mut self, len: usize) -> Bytes {
+        let start = self.offset();
+        let (taken, rest) = self.input.split_at_checked(len).unwrap_or((self.input, &[]));
+        self.input = rest;
+        self.source.slice(start..start + taken.len())
     }
 
     /// Moves over one complete value without looking at the contents of lists, maps and arrays. What is nested too
@@ -132,45 +159,47 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the value does not end within the input, or a format code in front of it is unassigned.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), DecodeError> {
         self.run(primitive::skip)
     }
 
     /// The format code of the next value, if there is one; the decoder does not move.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> Option<u8> {
-        self.input().first().copied()
-    }
-
-    pub(crate) fn input(&self) -> &[u8] {
-        self.bytes.get(self.pos..self.end).unwrap_or_default()
+        self.input.first().copied()
     }
 
     /// Runs a parser over what is left and moves behind what it took.
     #[inline]
     pub(crate) fn run<T>(
         &mut self,
-        parser: impl for<'a> FnOnce(&'a [u8]) -> Parsed<'a, T>,
+        parser: impl FnOnce(&'a [u8]) -> Parsed<'a, T>,
     ) -> Result<T, DecodeError> {
-        match parser(self.input()) {
+        match parser(self.input) {
             Ok((rest, value)) => {
-                self.pos = self.end - rest.len();
+                self.input = rest;
                 Ok(value)
             }
-            Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => Err(self.fault(fault)),
-            Err(nom::Err::Incomplete(_)) => Err(self.error("more octets", Found::End(self.remaining()))),
+            Err(fault) => Err(self.fault(fault)),
         }
     }
 
     #[cold]
-    fn fault(&self, fault: Fault) -> DecodeError {
-        DecodeError::new(self.end.saturating_sub(fault.left), fault)
+    fn fault(&self, fault: nom::Err<Fault>) -> DecodeError {
+        match fault {
+            nom::Err::Error(fault) | nom::Err::Failure(fault) => {
+                DecodeError::new(self.end().saturating_sub(fault.left), fault)
+            }
+            nom::Err::Incomplete(_) => self.error("more octets", Found::End(self.remaining())),
+        }
     }
 
     /// An error at the present position.
     #[cold]
     pub(crate) fn error(&self, expected: &'static str, found: Found) -> DecodeError {
-        DecodeError::new(self.pos, Fault::new(self.remaining(), expected, found))
+        DecodeError::new(self.offset(), Fault::new(self.remaining(), expected, found))
     }
 
     /// An error about the next value, whatever it is.
@@ -179,6 +208,7 @@ impl Decoder {
         self.error(expected, self.peek().map_or(Found::End(0), Found::Code))
     }
 
+    #[inline]
     pub(crate) fn expect_end(&self, expected: &'static str) -> Result<(), DecodeError> {
         if self.is_empty() { Ok(()) } else { Err(self.error(expected, Found::Trailing(self.remaining()))) }
     }
@@ -192,35 +222,73 @@ impl Decoder {
     /// Takes a null, if that is what comes next.
     #[inline]
     pub(crate) fn take_null(&mut self) -> bool {
-        let is_null = self.peek() == Some(code::NULL);
-        if is_null {
-            self.pos += 1;
+        match self.input.split_first() {
+            Some((&code::NULL, rest)) => {
+                self.input = rest;
+                true
+            }
+            _ => false,
         }
-        is_null
     }
 
     /// The octets of a variable-width value whose format code was taken, shared.
     #[inline]
-    pub(crate) fn variable(&mut self, code: u8, expected: ElementType) -> Result<Bytes, DecodeError> {
-        let len = self.run(|input| primitive::variable_size(code, expected, input))?;
-        let start = self.pos;
-        self.pos += len;
-        Ok(self.bytes.slice(start..self.pos))
+    pub(crate) fn shared(&mut self, code: u8, form: VariableForm) -> Result<Bytes, DecodeError> {
+        let len = self.run(|input| primitive::variable_size(code, form, input))?;
+        Ok(self.share(len))
+    }
+
+    /// A text whose format code was taken: a short one is copied, a long one shared.
+    #[inline]
+    pub(crate) fn text(&mut self, code: u8, form: VariableForm) -> Result<ByteString, DecodeError> {
+        let len = self.run(|input| primitive::variable_size(code, form, input))?;
+        let text = match self.input.split_at_checked(len) {
+            Some((text, rest)) if ByteString::is_short(len) => {
+                self.input = rest;
+                ByteString::short(text)
+            }
+            _ => ByteString::try_from(self.share(len)).ok(),
+        };
+        match text {
+            Some(text) if !form.is_ascii || text.is_ascii() => Ok(text),
+            _ => Err(self.bad_text(len, form)),
+        }
+    }
+
+    #[cold]
+    fn bad_text(&self, len: usize, form: VariableForm) -> DecodeError {
+        let (expected, found) = if form.is_ascii {
+            ("symbol in ASCII", "octets above 0x7f")
+        } else {
+            ("string in UTF-8", "octets that are not")
+        };
+        let fault = Fault::new(0, expected, Found::Text(found));
+        DecodeError::new(self.offset().saturating_sub(len), fault)
     }
 
     /// Takes the descriptor of a described value if it is one of `table`, and tells which. The decoder does not move
     /// otherwise.
     #[inline]
     pub(crate) fn descriptor(&mut self, table: &[Descriptor]) -> Result<Option<u64>, DecodeError> {
-        let before = self.pos;
+        // nearly always a small ulong
+        if let [code::DESCRIBED, code::SMALLULONG, small, rest @ ..] = self.input {
+            let small = u64::from(*small);
+            let is_known = table.iter().any(|known| known.code == small);
+            if is_known {
+                self.input = rest;
+            }
+            return Ok(is_known.then_some(small));
+        }
+        let before = self.input;
         let known = self.run(|input| primitive::descriptor(table, input))?;
         if known.is_none() {
-            self.pos = before;
+            self.input = before;
         }
         Ok(known)
     }
 
     /// One level deeper, or the error that it is too deep.
+    #[inline]
     pub(crate) fn descend(&mut self) -> Result<(), DecodeError> {
         match self.depth_left.checked_sub(1) {
             Some(left) => {
@@ -232,7 +300,8 @@ impl Decoder {
     }
 
     /// One level back up.
-    pub(crate) fn ascend(&mut self) {
+    #[inline]
+    pub(crate) const fn ascend(&mut self) {
         self.depth_left += 1;
     }
 
@@ -244,11 +313,14 @@ impl Decoder {
                 self.items_left = left;
                 Ok(())
             }
-            _ => {
-                let found = Found::Number(u64::try_from(count).unwrap_or(u64::MAX));
-                Err(self.error("a count of items that are there", found))
-            }
+            _ => Err(self.bad_count(count)),
         }
+    }
+
+    #[cold]
+    pub(crate) fn bad_count(&self, count: usize) -> DecodeError {
+        let found = Found::Number(u64::try_from(count).unwrap_or(u64::MAX));
+        self.error("a count of items that are there", found)
     }
 
     /// Accounts for array elements that occupy no octet.
@@ -270,22 +342,23 @@ impl Decoder {
     /// Enters a list, map or array whose format code was taken: size and count are checked, and until
     /// [`leave`](Self::leave) the input ends where the compound does.
     #[inline]
-    pub(crate) fn enter(&mut self, code: u8, expected: ElementType) -> Result<Compound, DecodeError> {
+    pub(crate) fn enter(&mut self, code: u8, form: CompoundForm) -> Result<Compound<'a>, DecodeError> {
         self.descend()?;
-        let (size, count) = self.run(|input| primitive::compound_size(code, expected, input))?;
-        let outer_end = self.end;
-        self.end = self.pos + size;
-        if expected != ElementType::Array {
+        let (items, count) = self.run(|input| primitive::compound(code, form, input))?;
+        let rest = std::mem::replace(&mut self.input, items);
+        self.behind += rest.len();
+        if form.counts_octets {
             self.charge_items(count)?;
         }
-        Ok(Compound { count, outer_end })
+        Ok(Compound { count, rest })
     }
 
     /// Leaves a compound, all of whose octets must have been read.
     #[inline]
-    pub(crate) fn leave(&mut self, compound: &Compound) -> Result<(), DecodeError> {
+    pub(crate) fn leave(&mut self, compound: &Compound<'a>) -> Result<(), DecodeError> {
         self.expect_end("the end of the compound, by its count")?;
-        self.end = compound.outer_end;
+        self.input = compound.rest;
+        self.behind -= compound.rest.len();
         self.ascend();
         Ok(())
     }

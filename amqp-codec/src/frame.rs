@@ -5,7 +5,7 @@ use crate::encode::{Encode, wire_u32};
 use crate::error::{DecodeError, FRAMING_ERROR, Fault, Found};
 use crate::security::SaslFrame;
 use crate::transport::{Performative, Transfer};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What a connection starts with, and each of its layers again (§2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,13 +173,15 @@ pub fn encode_empty_frame(out: &mut BytesMut) {
 ///
 /// # Errors
 /// If the performative cannot be decoded, or if one that is no transfer has something behind it.
-pub fn decode_amqp_body(body: Bytes) -> Result<(Performative, Bytes), DecodeError> {
-    let mut input = Decoder::new(body);
+pub fn decode_amqp_body(mut body: Bytes) -> Result<(Performative, Bytes), DecodeError> {
+    let mut input = Decoder::new(&body);
     let performative = Performative::decode(&mut input)?;
     if !matches!(performative, Performative::Transfer(_)) {
         input.expect_end("nothing behind the performative")?;
     }
-    Ok((performative, input.rest()))
+    let payload_start = input.offset();
+    body.advance(payload_start);
+    Ok((performative, body))
 }
 
 /// Reads the body of a SASL frame.

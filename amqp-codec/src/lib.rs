@@ -128,8 +128,8 @@ pub mod transport;
 pub mod types;
 
 pub use bytes::{Bytes, BytesMut};
-pub use bytestring::ByteString;
 pub use decode::{Decode, Decoder, Limits};
 pub use encode::Encode;
 pub use error::DecodeError;
+pub use types::ByteString;
 pub use uuid::Uuid;

@@ -58,7 +58,7 @@ impl std::ops::Deref for Secret {
 }
 
 impl Decode for Secret {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Bytes::decode(input).map(Self)
     }
 }
@@ -141,7 +141,7 @@ const FRAMES: [Descriptor; 5] = [
 ];
 
 impl Decode for SaslFrame {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(match input.descriptor(&FRAMES)? {
             Some(0x40) => {
                 let mechanisms = SaslMechanisms::decode_list(input)?;

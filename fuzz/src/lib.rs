@@ -37,10 +37,11 @@ fn check_round_trip<T: Encode + Decode + PartialEq + Debug>(octets: &[u8]) {
 
 /// One value, decoded and skipped.
 pub fn value(octets: &[u8]) {
-    let mut input = Decoder::new(shared(octets));
+    let shared = shared(octets);
+    let mut input = Decoder::new(&shared);
     match Value::decode(&mut input) {
         Ok(_) => {
-            let mut skipped = Decoder::new(shared(octets));
+            let mut skipped = Decoder::new(&shared);
             assert!(skipped.skip().is_ok(), "what can be decoded can be skipped");
             assert_eq!(skipped.offset(), input.offset());
         }

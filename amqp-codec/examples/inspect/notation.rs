@@ -112,7 +112,7 @@ pub(crate) fn check(kind: Kind, octets: Bytes) -> Result<Checked, Malformed> {
         Kind::Frame => check_frame(&octets),
         Kind::Message => {
             Message::from_bytes(octets.clone())?;
-            let mut input = Decoder::new(octets);
+            let mut input = Decoder::new(&octets);
             let mut sections = Vec::new();
             while !input.is_empty() {
                 sections.push(Described::decode(&mut input)?);
@@ -149,7 +149,7 @@ fn check_frame(octets: &Bytes) -> Result<Checked, Malformed> {
                 .map_err(|error| Malformed { condition: "none (close the transport)", ..shifted(error) })?,
         ),
     }
-    let mut input = Decoder::new(body);
+    let mut input = Decoder::new(&body);
     let performative = Described::decode(&mut input).map_err(shifted)?;
     Ok(Checked::Frame(header, Some((performative, input.rest()))))
 }

@@ -123,7 +123,8 @@ impl Tree {
     }
 
     fn descriptor(&self, at: usize) -> (Value, usize) {
-        let mut input = Decoder::new(self.octets.slice(at..));
+        let octets = self.octets.slice(at..);
+        let mut input = Decoder::new(&octets);
         let descriptor = Value::decode(&mut input).unwrap_or_default();
         (descriptor, at + input.offset())
     }

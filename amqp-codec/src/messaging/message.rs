@@ -1,10 +1,8 @@
 //! Whole messages (§3.2).
 
-use super::{Annotations, ApplicationProperties, Body, Header, MessageSections, Properties};
+use super::{Annotations, ApplicationProperties, Body, Header, Properties};
 use crate::ByteString;
-use crate::decode::{Decode, Decoder};
 use crate::encode::Encode;
-use crate::error::DecodeError;
 use crate::types::{Symbol, Value};
 use bytes::{Bytes, BytesMut};
 
@@ -100,22 +98,6 @@ impl Message {
             },
             _ => None,
         }
-    }
-}
-
-impl Decode for Message {
-    /// Takes all that is left of the input: a message has no length of its own.
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
-        let sections = MessageSections::parse(input.rest())?;
-        Ok(Self {
-            header: sections.header()?,
-            delivery_annotations: sections.delivery_annotations()?,
-            message_annotations: sections.message_annotations()?,
-            properties: sections.properties()?,
-            application_properties: sections.application_properties()?,
-            body: sections.body()?,
-            footer: sections.footer()?,
-        })
     }
 }
 

@@ -96,7 +96,7 @@ const STATES: [Descriptor; 7] = [
 ];
 
 impl Decode for DeliveryState {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         // An outcome within a transactional state is one level deeper, however often somebody nests them.
         input.descend()?;
         let state = match input.descriptor(&STATES)? {

@@ -91,7 +91,7 @@ message_id_from! {
 }
 
 impl Decode for MessageId {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let element = input.peek().and_then(crate::types::constructor::lookup).map(|(element, _)| element);
         Ok(match element {
             Some(ElementType::Ulong) => Self::Ulong(u64::decode(input)?),
@@ -163,7 +163,7 @@ impl From<AnnotationKey> for Value {
 }
 
 impl Decode for AnnotationKey {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let element = input.peek().and_then(crate::types::constructor::lookup).map(|(element, _)| element);
         Ok(match element {
             Some(ElementType::Symbol) => Self::Symbol(Symbol::decode(input)?),

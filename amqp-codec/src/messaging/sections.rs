@@ -32,6 +32,80 @@ const SECTIONS: [Descriptor; 9] = [
     Descriptor { code: FOOTER, symbol: "amqp:footer:map" },
 ];
 
+/// The order of sections (§3.2): each at most once, save data and sequences, and one kind of body.
+#[derive(Debug, Default)]
+struct Order {
+    last: u64,
+}
+
+impl Order {
+    /// Takes the descriptor of the next section and tells which one it is; none at the end of the message.
+    #[inline]
+    fn next(&mut self, input: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let Some(code) = input.descriptor(&SECTIONS)? else {
+            return Err(input.unexpected("a section of a message"));
+        };
+        let is_body = |code| (DATA..=AMQP_VALUE).contains(&code);
+        let repeats = code == self.last && matches!(code, DATA | AMQP_SEQUENCE);
+        if !repeats && (code <= self.last || is_body(code) && is_body(self.last)) {
+            return Err(input.error("sections in their order", Found::Text("one out of place")));
+        }
+        self.last = code;
+        Ok(Some(code))
+    }
+}
+
+impl Body {
+    /// Adds a section whose descriptor was taken.
+    fn read_section(&mut self, code: u64, input: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        match (code, &mut *self) {
+            (DATA, Self::Data(sections)) => sections.push(Bytes::decode(input)?),
+            (DATA, _) => *self = Self::Data(vec![Bytes::decode(input)?]),
+            (AMQP_SEQUENCE, Self::Sequence(sections)) => sections.push(Vec::decode(input)?),
+            (AMQP_SEQUENCE, _) => *self = Self::Sequence(vec![Vec::decode(input)?]),
+            _ => *self = Self::Value(Value::decode(input)?),
+        }
+        Ok(())
+    }
+}
+
+impl Decode for super::Message {
+    /// Takes all that is left of the input: a message has no length of its own.
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let mut message = Self::default();
+        let mut order = Order::default();
+        while let Some(code) = order.next(input)? {
+            match code {
+                HEADER => message.header = Some(named("header", Header::decode_list(input))?),
+                DELIVERY_ANNOTATIONS => {
+                    message.delivery_annotations =
+                        Some(named("delivery-annotations", Annotations::decode(input))?);
+                }
+                MESSAGE_ANNOTATIONS => {
+                    message.message_annotations =
+                        Some(named("message-annotations", Annotations::decode(input))?);
+                }
+                PROPERTIES => message.properties = Some(named("properties", Properties::decode_list(input))?),
+                APPLICATION_PROPERTIES => {
+                    message.application_properties =
+                        Some(named("application-properties", ApplicationProperties::decode(input))?);
+                }
+                FOOTER => message.footer = Some(named("footer", Annotations::decode(input))?),
+                _ => message.body.read_section(code, input)?,
+            }
+        }
+        Ok(message)
+    }
+}
+
+/// The result with the section's name in its error.
+fn named<T>(name: &'static str, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
+    result.map_err(|error| error.within("message", name))
+}
+
 /// A message whose sections are known by their places: what is not asked for is never decoded, and the bare message
 /// stays as its sender encoded it.
 ///
@@ -66,9 +140,8 @@ impl MessageSections {
     /// # Errors
     /// If they are not whole, stand in the wrong order or twice, or if something stands behind them.
     pub fn parse(bytes: Bytes) -> Result<Self, DecodeError> {
-        let mut input = Decoder::new(bytes.clone());
         let mut sections = Self {
-            bytes,
+            bytes: Bytes::new(),
             header: 0..0,
             delivery_annotations: 0..0,
             message_annotations: 0..0,
@@ -78,18 +151,11 @@ impl MessageSections {
             body_code: None,
             footer: 0..0,
         };
-        let mut last = 0;
-        while !input.is_empty() {
+        let mut input = Decoder::new(&bytes);
+        let mut order = Order::default();
+        loop {
             let start = input.offset();
-            let Some(code) = input.descriptor(&SECTIONS)? else {
-                return Err(input.unexpected("a section of a message"));
-            };
-            let repeats = code == last && matches!(code, DATA | AMQP_SEQUENCE);
-            let is_second_body = (DATA..=AMQP_VALUE).contains(&code) && sections.body_code.is_some();
-            if !repeats && (code <= last || is_second_body) {
-                return Err(input.error("sections in their order", Found::Text("one out of place")));
-            }
-            last = code;
+            let Some(code) = order.next(&mut input)? else { break };
             input.skip()?;
             let range = start..input.offset();
             match code {
@@ -99,18 +165,19 @@ impl MessageSections {
                 PROPERTIES => sections.properties = range,
                 APPLICATION_PROPERTIES => sections.application_properties = range,
                 FOOTER => sections.footer = range,
-                _ if repeats => sections.body.end = range.end,
+                _ if sections.body_code.is_some() => sections.body.end = range.end,
                 _ => {
                     sections.body = range;
                     sections.body_code = Some(code);
                 }
             }
         }
+        sections.bytes = bytes;
         Ok(sections)
     }
 
-    fn decoder(&self, range: &Range<usize>) -> Decoder {
-        Decoder::new(self.bytes.slice(range.clone()))
+    fn decoder(&self, range: &Range<usize>) -> Decoder<'_> {
+        Decoder::part(&self.bytes, range.clone())
     }
 
     /// A section that is a described value: `decode` gets what is behind the descriptor.
@@ -118,14 +185,14 @@ impl MessageSections {
         &self,
         range: &Range<usize>,
         name: &'static str,
-        decode: impl FnOnce(&mut Decoder) -> Result<T, DecodeError>,
+        decode: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
         if range.is_empty() {
             return Ok(None);
         }
         let mut input = self.decoder(range);
         input.descriptor(&SECTIONS)?;
-        let value = decode(&mut input).map_err(|error| error.within("message", name))?;
+        let value = named(name, decode(&mut input))?;
         input.expect_end("the end of the section")?;
         Ok(Some(value))
     }
@@ -176,22 +243,28 @@ impl MessageSections {
     /// If it cannot be decoded.
     pub fn body(&self) -> Result<Body, DecodeError> {
         let mut input = self.decoder(&self.body);
-        let mut body = match self.body_code {
-            None => return Ok(Body::Empty),
-            Some(DATA) => Body::Data(Vec::with_capacity(1)),
-            Some(AMQP_SEQUENCE) => Body::Sequence(Vec::with_capacity(1)),
-            Some(_) => Body::Value(Value::Null),
-        };
+        let mut body = Body::Empty;
         while !input.is_empty() {
-            input.descriptor(&SECTIONS)?;
-            match &mut body {
-                Body::Data(sections) => sections.push(Bytes::decode(&mut input)?),
-                Body::Sequence(sections) => sections.push(Vec::decode(&mut input)?),
-                Body::Value(value) => *value = Value::decode(&mut input)?,
-                Body::Empty => {}
+            if let Some(code) = input.descriptor(&SECTIONS)? {
+                body.read_section(code, &mut input)?;
             }
         }
         Ok(body)
+    }
+
+    /// The octets of a body that is one data section, shared: the quick way to what most messages carry. None for a body
+    /// of another kind or of several sections, which [`body`](Self::body) tells.
+    ///
+    /// # Errors
+    /// If the section holds something else than octets.
+    pub fn data(&self) -> Result<Option<Bytes>, DecodeError> {
+        if self.body_code != Some(DATA) {
+            return Ok(None);
+        }
+        let mut input = self.decoder(&self.body);
+        input.descriptor(&SECTIONS)?;
+        let data = Bytes::decode(&mut input)?;
+        Ok(input.is_empty().then_some(data))
     }
 
     /// The footer.

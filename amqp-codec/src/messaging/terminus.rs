@@ -47,7 +47,7 @@ impl TerminusExpiryPolicy {
 }
 
 impl Decode for TerminusExpiryPolicy {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let before = input.offset();
         let symbol = Symbol::decode(input)?;
         Ok(match symbol.as_str() {
@@ -181,7 +181,7 @@ impl TargetArchetype {
 const TARGETS: [Descriptor; 2] = [Target::DESCRIPTOR, Coordinator::DESCRIPTOR];
 
 impl Decode for TargetArchetype {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         match input.descriptor(&TARGETS)? {
             Some(0x29) => Ok(Self::Target(Target::decode_list(input)?)),
             Some(0x30) => Ok(Self::Coordinator(Coordinator::decode_list(input)?)),

@@ -261,7 +261,7 @@ impl Performative {
 }
 
 impl Decode for Performative {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let known = input.descriptor(&PERFORMATIVES)?;
         Ok(match known {
             Some(0x10) => Self::Open(Box::new(Open::decode_list(input)?)),

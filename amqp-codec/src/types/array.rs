@@ -2,11 +2,13 @@
 
 use super::Value;
 use super::constructor::{ElementType, Layout, code, lookup};
-use super::primitive::wrong_code;
+use super::primitive::{ARRAY, Parsed, wrong_code};
 use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, compound_is_narrow, compound_len, put_compound, put_size_and_count, wire_u32};
 use crate::error::{DecodeError, Found};
 use bytes::{BufMut, BytesMut};
+use nom::Parser;
+use nom::bytes::complete::take;
 use std::hash::{Hash, Hasher};
 
 /// Elements of one type, with the same descriptor or none. An empty array has a type too, and keeps it.
@@ -23,9 +25,28 @@ pub struct Array {
     element_type: ElementType,
     /// The format code of the elements that was received, which is no part of the value.
     received: Option<u8>,
-    /// Outermost first; nearly always none or one.
-    descriptors: Vec<Value>,
+    descriptors: Descriptors,
     elements: Vec<Value>,
+}
+
+/// What all elements are described by, outermost first: nearly always nothing, so they take a pointer and no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Descriptors(Option<Box<Stack>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Stack(Vec<Value>);
+
+impl Descriptors {
+    fn as_slice(&self) -> &[Value] {
+        self.0.as_ref().map_or(&[], |stack| &stack.0)
+    }
+}
+
+impl FromIterator<Value> for Descriptors {
+    fn from_iter<T: IntoIterator<Item = Value>>(descriptors: T) -> Self {
+        let descriptors: Vec<_> = descriptors.into_iter().collect();
+        Self((!descriptors.is_empty()).then(|| Box::new(Stack(descriptors))))
+    }
 }
 
 /// An element is of another type than the array.
@@ -76,7 +97,7 @@ impl Array {
     #[must_use]
     pub fn of_symbols(symbols: impl IntoIterator<Item = super::Symbol>) -> Self {
         let elements = symbols.into_iter().map(Value::Symbol).collect();
-        Self { element_type: ElementType::Symbol, received: None, descriptors: Vec::new(), elements }
+        Self { element_type: ElementType::Symbol, received: None, descriptors: Descriptors::default(), elements }
     }
 
     /// The type of the elements.
@@ -95,13 +116,13 @@ impl Array {
     /// The descriptor that all elements share (the outermost, if there are several).
     #[must_use]
     pub fn descriptor(&self) -> Option<&Value> {
-        self.descriptors.first()
+        self.descriptors().first()
     }
 
     /// All descriptors that the elements share, outermost first.
     #[must_use]
     pub fn descriptors(&self) -> &[Value] {
-        &self.descriptors
+        self.descriptors.as_slice()
     }
 
     /// The elements, without their descriptor.
@@ -117,8 +138,8 @@ impl Array {
     }
 
     /// An array whose format code was taken.
-    pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let compound = input.enter(code, ElementType::Array)?;
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let compound = input.enter(code, ARRAY)?;
         let mut descriptors = Vec::new();
         let mut element_code = input.code()?;
         while element_code == code::DESCRIBED {
@@ -148,15 +169,12 @@ impl Array {
         } else {
             input.charge_items(count)?;
         }
-        let mut elements = Vec::with_capacity(count);
-        for _ in 0..count {
-            elements.push(Value::decode_data(element_code, input)?);
-        }
+        let elements = decode_elements(element_code, count, input)?;
         for _ in &descriptors {
             input.ascend();
         }
         input.leave(&compound)?;
-        Ok(Self { element_type, received: Some(element_code), descriptors, elements })
+        Ok(Self { element_type, received: Some(element_code), descriptors: descriptors.into_iter().collect(), elements })
     }
 
     /// How the elements will be laid out. Looks at every element once, so that arrays of arrays of arrays are measured
@@ -176,12 +194,12 @@ impl Array {
             (ElementType::List | ElementType::Map | ElementType::Array, false) => 8,
             _ => 0,
         };
-        let descriptors: usize = self.descriptors.iter().map(|descriptor| 1 + descriptor.encoded_len()).sum();
+        let descriptors: usize = self.descriptors().iter().map(|descriptor| 1 + descriptor.encoded_len()).sum();
         Measure { narrow, octets: descriptors + 1 + self.elements.len() * header + contents }
     }
 
     fn put_items(&self, narrow: bool, out: &mut BytesMut) {
-        for descriptor in &self.descriptors {
+        for descriptor in self.descriptors() {
             out.put_u8(code::DESCRIBED);
             descriptor.encode(out);
         }
@@ -190,6 +208,36 @@ impl Array {
             put_data(element, narrow, out);
         }
     }
+}
+
+/// The elements of an array. Numbers are read in one go, because the octets that they need are known to be there.
+fn decode_elements(code: u8, count: usize, input: &mut Decoder<'_>) -> Result<Vec<Value>, DecodeError> {
+    match code {
+        code::USHORT => input.run(|data| numbers(count, data, |octets| u16::from_be_bytes(octets).into())),
+        code::UINT => input.run(|data| numbers(count, data, |octets| u32::from_be_bytes(octets).into())),
+        code::ULONG => input.run(|data| numbers(count, data, |octets| u64::from_be_bytes(octets).into())),
+        code::SHORT => input.run(|data| numbers(count, data, |octets| i16::from_be_bytes(octets).into())),
+        code::INT => input.run(|data| numbers(count, data, |octets| i32::from_be_bytes(octets).into())),
+        code::LONG => input.run(|data| numbers(count, data, |octets| i64::from_be_bytes(octets).into())),
+        code::FLOAT => input.run(|data| numbers(count, data, |octets| f32::from_be_bytes(octets).into())),
+        code::DOUBLE => input.run(|data| numbers(count, data, |octets| f64::from_be_bytes(octets).into())),
+        _ => {
+            let mut elements = Vec::with_capacity(count);
+            for _ in 0..count {
+                elements.push(Value::decode_data(code, input)?);
+            }
+            Ok(elements)
+        }
+    }
+}
+
+fn numbers<const WIDTH: usize>(
+    count: usize,
+    data: &[u8],
+    number: impl Fn([u8; WIDTH]) -> Value,
+) -> Parsed<'_, Vec<Value>> {
+    let (rest, octets) = take(count.saturating_mul(WIDTH)).parse(data)?;
+    Ok((rest, octets.as_chunks().0.iter().map(|octets| number(*octets)).collect()))
 }
 
 /// Octets of values in a row.
@@ -313,7 +361,7 @@ impl Encode for Array {
 }
 
 impl Decode for Array {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.code()?;
         Self::decode_data(code, input)
     }

@@ -11,7 +11,7 @@ const COMPARE_UP_TO: usize = 8;
 
 /// Refuses a map in which a key stands twice (§1.6.23).
 pub(crate) fn refuse_duplicates<'a, K: Hash + Eq + 'a>(
-    input: &Decoder,
+    input: &Decoder<'_>,
     count: usize,
     keys: impl Iterator<Item = &'a K> + Clone,
 ) -> Result<(), DecodeError> {
@@ -30,7 +30,7 @@ pub(crate) fn has_duplicates<'a, K: Hash + Eq + 'a>(
     if count <= COMPARE_UP_TO {
         return keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key));
     }
-    let mut seen = HashSet::with_capacity(count);
+    let mut seen = HashSet::with_capacity_and_hasher(count, foldhash::fast::RandomState::default());
     !keys.all(|key| seen.insert(key))
 }
 
@@ -100,10 +100,10 @@ macro_rules! keyed_map {
             /// A map whose format code was taken.
             pub(crate) fn decode_data(
                 code: u8,
-                input: &mut $crate::decode::Decoder,
+                input: &mut $crate::decode::Decoder<'_>,
             ) -> Result<Self, $crate::error::DecodeError> {
                 use $crate::decode::Decode;
-                let compound = input.enter(code, $crate::types::ElementType::Map)?;
+                let compound = input.enter(code, $crate::types::primitive::MAP)?;
                 if compound.count % 2 != 0 {
                     return Err(input.error(
                         "an even count of keys and values",
@@ -123,7 +123,7 @@ macro_rules! keyed_map {
         }
 
         impl $crate::decode::Decode for $name {
-            fn decode(input: &mut $crate::decode::Decoder) -> Result<Self, $crate::error::DecodeError> {
+            fn decode(input: &mut $crate::decode::Decoder<'_>) -> Result<Self, $crate::error::DecodeError> {
                 let code = input.code()?;
                 Self::decode_data(code, input)
             }

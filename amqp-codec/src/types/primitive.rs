@@ -5,14 +5,13 @@
 mod encoding;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use nom::bytes::complete::take;
 use nom::combinator::map;
-use nom::number::complete::{be_f32, be_f64, be_i8, be_i16, be_i32, be_i64, be_u8, be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 use uuid::Uuid;
 
-use super::constructor::{ElementType, Layout, code, lookup};
+use super::ByteString;
+use super::constructor::{Layout, code, lookup};
 use crate::decode::{Decode, Decoder};
 use crate::error::{DecodeError, Fault, Found};
 
@@ -37,60 +36,53 @@ pub(crate) fn format_code(input: &[u8]) -> Parsed<'_, u8> {
     }
 }
 
-pub(crate) fn bool_data(code: u8, data: &[u8]) -> Parsed<'_, bool> {
-    match code {
-        code::TRUE => Ok((data, true)),
-        code::FALSE => Ok((data, false)),
-        code::BOOLEAN => {
-            let (rest, octet) = be_u8(data)?;
-            match octet {
-                0 => Ok((rest, false)),
-                1 => Ok((rest, true)),
-                other => fail(data.len(), "boolean octet 0x00 or 0x01", Found::Octet(other)),
-            }
-        }
-        other => wrong_code(data, "boolean", other),
+/// So many octets. (The parsers of nom build numbers octet by octet, which takes several times as long.)
+#[inline]
+pub(crate) fn octets<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
+    match input.split_first_chunk::<N>() {
+        Some((octets, rest)) => Ok((rest, *octets)),
+        None => fail(input.len(), "more octets", Found::End(input.len())),
     }
 }
 
-pub(crate) fn uint_data(code: u8, data: &[u8]) -> Parsed<'_, u32> {
-    match code {
-        code::UINT0 => Ok((data, 0)),
-        code::SMALLUINT => map(be_u8, u32::from).parse(data),
-        code::UINT => be_u32(data),
-        other => wrong_code(data, "uint", other),
+/// Parsers of numbers of fixed width, in network byte order.
+macro_rules! numbers {
+    ($($parser:ident -> $type:ty;)*) => {
+        $(#[inline]
+        pub(crate) fn $parser(input: &[u8]) -> Parsed<'_, $type> {
+            let (rest, octets) = octets(input)?;
+            Ok((rest, <$type>::from_be_bytes(octets)))
+        })*
+    };
+}
+
+numbers! {
+    be_u8 -> u8;
+    be_u16 -> u16;
+    be_u32 -> u32;
+    be_u64 -> u64;
+    be_i8 -> i8;
+    be_i16 -> i16;
+    be_i32 -> i32;
+    be_i64 -> i64;
+    be_f32 -> f32;
+    be_f64 -> f64;
+}
+
+/// The octet of the boolean form that has one (§1.6.2).
+#[inline]
+pub(crate) fn boolean_octet(data: &[u8]) -> Parsed<'_, bool> {
+    let (rest, octet) = be_u8(data)?;
+    match octet {
+        0 => Ok((rest, false)),
+        1 => Ok((rest, true)),
+        other => fail(data.len(), "boolean octet 0x00 or 0x01", Found::Octet(other)),
     }
 }
 
-pub(crate) fn ulong_data(code: u8, data: &[u8]) -> Parsed<'_, u64> {
-    match code {
-        code::ULONG0 => Ok((data, 0)),
-        code::SMALLULONG => map(be_u8, u64::from).parse(data),
-        code::ULONG => be_u64(data),
-        other => wrong_code(data, "ulong", other),
-    }
-}
-
-pub(crate) fn int_data(code: u8, data: &[u8]) -> Parsed<'_, i32> {
-    match code {
-        code::SMALLINT => map(be_i8, i32::from).parse(data),
-        code::INT => be_i32(data),
-        other => wrong_code(data, "int", other),
-    }
-}
-
-pub(crate) fn long_data(code: u8, data: &[u8]) -> Parsed<'_, i64> {
-    match code {
-        code::SMALLLONG => map(be_i8, i64::from).parse(data),
-        code::LONG => be_i64(data),
-        other => wrong_code(data, "long", other),
-    }
-}
-
-pub(crate) fn char_data(code: u8, data: &[u8]) -> Parsed<'_, char> {
-    if code != code::CHAR {
-        return wrong_code(data, "char", code);
-    }
+/// The octets of a char: a Unicode scalar value (§1.6.16).
+#[inline]
+pub(crate) fn scalar(data: &[u8]) -> Parsed<'_, char> {
     let (rest, scalar) = be_u32(data)?;
     match char::from_u32(scalar) {
         Some(char) => Ok((rest, char)),
@@ -98,89 +90,151 @@ pub(crate) fn char_data(code: u8, data: &[u8]) -> Parsed<'_, char> {
     }
 }
 
-/// Parsers of the types that have a single form.
-macro_rules! single_form {
-    ($($parser:ident -> $type:ty = $code:ident $name:literal, $data:expr;)*) => {
-        $(pub(crate) fn $parser(code: u8, data: &[u8]) -> Parsed<'_, $type> {
-            if code == code::$code { $data.parse(data) } else { wrong_code(data, $name, code) }
+/// Parsers of types whose forms are told by the format code: `CODE => parser` for forms with data, `CODE = value` for
+/// those without.
+macro_rules! typed {
+    ($($parser:ident -> $type:ty, $name:literal ($($empty:ident = $value:expr),*) { $($code:ident => $data:expr),* })*) => {
+        $(#[inline]
+        pub(crate) fn $parser(code: u8, data: &[u8]) -> Parsed<'_, $type> {
+            match code {
+                $(code::$empty => Ok((data, $value)),)*
+                $(code::$code => $data.parse(data),)*
+                other => wrong_code(data, $name, other),
+            }
         })*
     };
 }
 
-single_form! {
-    ubyte_data -> u8 = UBYTE "ubyte", be_u8;
-    ushort_data -> u16 = USHORT "ushort", be_u16;
-    byte_data -> i8 = BYTE "byte", be_i8;
-    short_data -> i16 = SHORT "short", be_i16;
-    float_data -> f32 = FLOAT "float", be_f32;
-    double_data -> f64 = DOUBLE "double", be_f64;
-    timestamp_data -> i64 = TIMESTAMP "timestamp", be_i64;
-    decimal32_data -> [u8; 4] = DECIMAL32 "decimal32", octets::<4>;
-    decimal64_data -> [u8; 8] = DECIMAL64 "decimal64", octets::<8>;
-    decimal128_data -> [u8; 16] = DECIMAL128 "decimal128", octets::<16>;
-    uuid_data -> [u8; 16] = UUID "uuid", octets::<16>;
+typed! {
+    bool_data -> bool, "boolean" (TRUE = true, FALSE = false) { BOOLEAN => boolean_octet }
+    ubyte_data -> u8, "ubyte" () { UBYTE => be_u8 }
+    ushort_data -> u16, "ushort" () { USHORT => be_u16 }
+    uint_data -> u32, "uint" (UINT0 = 0) { SMALLUINT => map(be_u8, u32::from), UINT => be_u32 }
+    ulong_data -> u64, "ulong" (ULONG0 = 0) { SMALLULONG => map(be_u8, u64::from), ULONG => be_u64 }
+    byte_data -> i8, "byte" () { BYTE => be_i8 }
+    short_data -> i16, "short" () { SHORT => be_i16 }
+    int_data -> i32, "int" () { SMALLINT => map(be_i8, i32::from), INT => be_i32 }
+    long_data -> i64, "long" () { SMALLLONG => map(be_i8, i64::from), LONG => be_i64 }
+    float_data -> f32, "float" () { FLOAT => be_f32 }
+    double_data -> f64, "double" () { DOUBLE => be_f64 }
+    char_data -> char, "char" () { CHAR => scalar }
+    timestamp_data -> i64, "timestamp" () { TIMESTAMP => be_i64 }
+    decimal32_data -> [u8; 4], "decimal32" () { DECIMAL32 => octets::<4> }
+    decimal64_data -> [u8; 8], "decimal64" () { DECIMAL64 => octets::<8> }
+    decimal128_data -> [u8; 16], "decimal128" () { DECIMAL128 => octets::<16> }
+    uuid_data -> [u8; 16], "uuid" () { UUID => octets::<16> }
 }
 
-fn octets<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
-    match input.split_first_chunk::<N>() {
-        Some((octets, rest)) => Ok((rest, *octets)),
-        None => fail(input.len(), "more octets", Found::End(input.len())),
-    }
+/// Both codes of a type that is a size and so many octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VariableForm {
+    pub(crate) name: &'static str,
+    narrow: u8,
+    wide: u8,
+    /// Whether it is a text that must be ASCII, not just UTF-8.
+    pub(crate) is_ascii: bool,
 }
 
-/// A size or count of one octet or four, as a number that can be compared with lengths.
-fn length(wide: bool, input: &[u8]) -> Parsed<'_, usize> {
-    if wide {
-        map(be_u32, |number| usize::try_from(number).unwrap_or(usize::MAX)).parse(input)
-    } else {
-        map(be_u8, usize::from).parse(input)
-    }
+/// `binary` (§1.6.19).
+pub(crate) const BINARY: VariableForm =
+    VariableForm { name: "binary", narrow: code::VBIN8, wide: code::VBIN32, is_ascii: false };
+/// `string` (§1.6.20).
+pub(crate) const STRING: VariableForm =
+    VariableForm { name: "string", narrow: code::STR8, wide: code::STR32, is_ascii: false };
+/// `symbol` (§1.6.21).
+pub(crate) const SYMBOL: VariableForm =
+    VariableForm { name: "symbol", narrow: code::SYM8, wide: code::SYM32, is_ascii: true };
+
+/// The codes of a type that is a size, a count and so many items.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompoundForm {
+    pub(crate) name: &'static str,
+    narrow: u8,
+    wide: u8,
+    /// The form that has neither size nor count.
+    empty: Option<u8>,
+    /// Whether every item takes an octet or more, so that the size bounds the count.
+    pub(crate) counts_octets: bool,
+}
+
+/// `list` (§1.6.22).
+pub(crate) const LIST: CompoundForm = CompoundForm {
+    name: "list",
+    narrow: code::LIST8,
+    wide: code::LIST32,
+    empty: Some(code::LIST0),
+    counts_octets: true,
+};
+/// `map` (§1.6.23).
+pub(crate) const MAP: CompoundForm =
+    CompoundForm { name: "map", narrow: code::MAP8, wide: code::MAP32, empty: None, counts_octets: true };
+/// `array` (§1.6.24).
+pub(crate) const ARRAY: CompoundForm =
+    CompoundForm { name: "array", narrow: code::ARRAY8, wide: code::ARRAY32, empty: None, counts_octets: false };
+
+/// A size or count of four octets, as a number that can be compared with lengths.
+#[inline]
+fn wide_length(input: &[u8]) -> Parsed<'_, usize> {
+    map(be_u32, |number| usize::try_from(number).unwrap_or(usize::MAX)).parse(input)
+}
+
+/// A size or count of one octet.
+#[inline]
+fn narrow_length(input: &[u8]) -> Parsed<'_, usize> {
+    map(be_u8, usize::from).parse(input)
 }
 
 fn number(number: usize) -> Found {
     Found::Number(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// The size of a variable-width value of the type that is wanted, of which that many octets are there.
+/// The size of a variable-width value; as many octets are there.
 #[inline]
-pub(crate) fn variable_size(code: u8, expected: ElementType, data: &[u8]) -> Parsed<'_, usize> {
-    match lookup(code) {
-        Some((element, Layout::Variable { wide })) if element == expected => {
-            let (rest, size) = length(wide, data)?;
-            if size > rest.len() {
-                return fail(data.len(), "a size within the input", number(size));
-            }
-            Ok((rest, size))
-        }
-        _ => wrong_code(data, expected.name(), code),
-    }
-}
-
-/// Octets behind the count, and the count, of a list, map or array. As many octets are there, and the count is not
-/// larger than they allow (save for arrays, whose elements may occupy none).
-#[inline]
-pub(crate) fn compound_size(code: u8, expected: ElementType, data: &[u8]) -> Parsed<'_, (usize, usize)> {
-    let layout = match lookup(code) {
-        Some((element, layout)) if element == expected => layout,
-        _ => return wrong_code(data, expected.name(), code),
+pub(crate) fn variable_size(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, usize> {
+    let (rest, size) = if code == form.narrow {
+        narrow_length(data)?
+    } else if code == form.wide {
+        wide_length(data)?
+    } else {
+        return wrong_code(data, form.name, code);
     };
-    let wide = match layout {
-        Layout::Compound { wide } | Layout::Array { wide } => wide,
-        // list0: nothing follows
-        Layout::Fixed(_) | Layout::Variable { .. } => return Ok((data, (0, 0))),
-    };
-    let (rest, size) = length(wide, data)?;
     if size > rest.len() {
         return fail(data.len(), "a size within the input", number(size));
     }
-    let Some(items) = size.checked_sub(if wide { 4 } else { 1 }) else {
-        return fail(data.len(), "a size that includes the count", number(size));
+    Ok((rest, size))
+}
+
+/// The octets of a variable-width value.
+#[inline]
+pub(crate) fn variable(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, size) = variable_size(code, form, data)?;
+    take(size).parse(rest)
+}
+
+/// The items of a list, map or array, and their count, which is not larger than the octets allow (save for arrays,
+/// whose elements may occupy none).
+#[inline]
+pub(crate) fn compound(code: u8, form: CompoundForm, data: &[u8]) -> Parsed<'_, (&[u8], usize)> {
+    let ((contents, size), count_width) = if code == form.narrow {
+        (narrow_length(data)?, 1)
+    } else if code == form.wide {
+        (wide_length(data)?, 4)
+    } else if Some(code) == form.empty {
+        return Ok((data, (&[], 0)));
+    } else {
+        return wrong_code(data, form.name, code);
     };
-    let (items_input, count) = length(wide, rest)?;
-    if count > items && expected != ElementType::Array {
-        return fail(rest.len(), "a count within the size", number(count));
+    let Some((contents, rest)) = contents.split_at_checked(size) else {
+        return fail(data.len(), "a size within the input", number(size));
+    };
+    if size < count_width {
+        return fail(data.len(), "a size that includes the count", number(size));
     }
-    Ok((items_input, (items, count)))
+    let (items, count) = if count_width == 1 { narrow_length(contents)? } else { wide_length(contents)? };
+    if count > items.len() && form.counts_octets {
+        return fail(contents.len() + rest.len(), "a count within the size", number(count));
+    }
+    Ok((rest, (items, count)))
 }
 
 /// Moves over one value. Compounds are stepped over by their size; only descriptors are followed, without recursion,
@@ -202,11 +256,11 @@ pub(crate) fn skip(input: &[u8]) -> Parsed<'_, ()> {
         rest = match layout {
             Layout::Fixed(width) => take(width).parse(data)?.0,
             Layout::Variable { wide } | Layout::Compound { wide } | Layout::Array { wide } => {
-                let (contents, size) = length(wide, data)?;
-                if size > contents.len() {
-                    return fail(data.len(), "a size within the input", number(size));
+                let (contents, size) = if wide { wide_length(data)? } else { narrow_length(data)? };
+                match contents.get(size..) {
+                    Some(rest) => rest,
+                    None => return fail(data.len(), "a size within the input", number(size)),
                 }
-                take(size).parse(contents)?.0
             }
         };
         values -= 1;
@@ -231,8 +285,7 @@ pub(crate) fn descriptor<'a>(
             Ok((rest, table.iter().find(|known| known.code == descriptor).map(|known| known.code)))
         }
         code::SYM8 | code::SYM32 => {
-            let (rest, size) = variable_size(code, ElementType::Symbol, data)?;
-            let (rest, symbol) = take(size).parse(rest)?;
+            let (rest, symbol) = variable(code, SYMBOL, data)?;
             let known = table.iter().find(|known| known.symbol.as_bytes() == symbol);
             Ok((rest, known.map(|known| known.code)))
         }
@@ -245,7 +298,7 @@ macro_rules! decode_by_parser {
     ($($type:ty: $parser:ident $(, $convert:expr)?;)*) => {
         $(impl Decode for $type {
             #[inline]
-            fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+            fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
                 input.run(|octets| {
                     let (data, code) = format_code(octets)?;
                     $parser(code, data)
@@ -278,36 +331,23 @@ decode_by_parser! {
 
 impl Decode for Bytes {
     #[inline]
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.code()?;
-        input.variable(code, ElementType::Binary)
+        input.shared(code, BINARY)
     }
 }
 
 impl Decode for ByteString {
     #[inline]
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.code()?;
-        string_data(code, input)
+        input.text(code, STRING)
     }
-}
-
-#[inline]
-pub(crate) fn string_data(code: u8, input: &mut Decoder) -> Result<ByteString, DecodeError> {
-    let octets = input.variable(code, ElementType::String)?;
-    let len = octets.len();
-    ByteString::try_from(octets).map_err(|_| {
-        let left = input.remaining() + len;
-        DecodeError::new(
-            input.offset().saturating_sub(len),
-            Fault::new(left, "string in UTF-8", Found::Text("octets that are not")),
-        )
-    })
 }
 
 impl<T: Decode> Decode for Option<T> {
     #[inline]
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         if input.take_null() { Ok(None) } else { T::decode(input).map(Some) }
     }
 }

@@ -4,11 +4,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
-use bytestring::ByteString;
-
-use super::{ElementType, primitive};
+use super::{ByteString, primitive};
 use crate::decode::{Decode, Decoder};
-use crate::error::{DecodeError, Fault, Found};
+use crate::error::DecodeError;
 
 /// A symbol: a name in ASCII, such as `amqp:not-found`. It is another type than the string of the same letters.
 ///
@@ -134,21 +132,14 @@ impl fmt::Debug for Symbol {
 
 impl Symbol {
     #[inline]
-    pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        let octets = input.variable(code, ElementType::Symbol)?;
-        let len = octets.len();
-        let text = if octets.is_ascii() { ByteString::try_from(octets).ok() } else { None };
-        text.map(Self).ok_or_else(|| {
-            let fault =
-                Fault::new(input.remaining() + len, "symbol in ASCII", Found::Text("octets above 0x7f"));
-            DecodeError::new(input.offset().saturating_sub(len), fault)
-        })
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        input.text(code, primitive::SYMBOL).map(Self)
     }
 }
 
 impl Decode for Symbol {
     #[inline]
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.run(primitive::format_code)?;
         Self::decode_data(code, input)
     }

@@ -5,7 +5,7 @@ mod equality;
 
 use super::{Array, Decimal32, Decimal64, Decimal128, ElementType, Map, Symbol, Timestamp};
 use bytes::Bytes;
-use bytestring::ByteString;
+use super::ByteString;
 use uuid::Uuid;
 
 /// A value of any AMQP type.

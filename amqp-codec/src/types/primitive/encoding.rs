@@ -2,9 +2,8 @@
 
 use crate::encode::{Encode, put_variable, variable_len};
 use crate::types::constructor::code;
-use crate::types::{Decimal32, Decimal64, Decimal128, Symbol, Timestamp};
+use crate::types::{ByteString, Decimal32, Decimal64, Decimal128, Symbol, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
-use bytestring::ByteString;
 use uuid::Uuid;
 
 /// Encoding of the types that have one form, whose length is constant.

@@ -5,67 +5,66 @@ use crate::decode::{Decode, Decoder};
 use crate::encode::{Encode, compound_len, put_compound};
 use crate::error::DecodeError;
 use crate::types::array::{self, Array};
-use crate::types::constructor::{ElementType, code, lookup};
-use crate::types::primitive::{self, wrong_code};
+use crate::types::constructor::code;
+use crate::types::primitive::{self, BINARY, LIST, STRING, wrong_code};
 use crate::types::{Decimal32, Decimal64, Decimal128, Map, Symbol, Timestamp};
 use bytes::{BufMut, BytesMut};
 use uuid::Uuid;
 
 impl Value {
     /// A value whose format code was taken.
-    pub(crate) fn decode_data(code: u8, input: &mut Decoder) -> Result<Self, DecodeError> {
-        if code == code::DESCRIBED {
-            input.descend()?;
-            let descriptor = Self::decode(input)?;
-            let value = Self::decode(input)?;
-            input.ascend();
-            return Ok(Self::Described(Box::new(Described { descriptor, value })));
-        }
-        let Some((element, _)) = lookup(code) else {
-            return input.run(|data| wrong_code(data, "a value", code));
-        };
-        Ok(match element {
-            ElementType::Null => Self::Null,
-            ElementType::Boolean => Self::Bool(input.run(|data| primitive::bool_data(code, data))?),
-            ElementType::Ubyte => Self::Ubyte(input.run(|data| primitive::ubyte_data(code, data))?),
-            ElementType::Ushort => Self::Ushort(input.run(|data| primitive::ushort_data(code, data))?),
-            ElementType::Uint => Self::Uint(input.run(|data| primitive::uint_data(code, data))?),
-            ElementType::Ulong => Self::Ulong(input.run(|data| primitive::ulong_data(code, data))?),
-            ElementType::Byte => Self::Byte(input.run(|data| primitive::byte_data(code, data))?),
-            ElementType::Short => Self::Short(input.run(|data| primitive::short_data(code, data))?),
-            ElementType::Int => Self::Int(input.run(|data| primitive::int_data(code, data))?),
-            ElementType::Long => Self::Long(input.run(|data| primitive::long_data(code, data))?),
-            ElementType::Float => Self::Float(input.run(|data| primitive::float_data(code, data))?),
-            ElementType::Double => Self::Double(input.run(|data| primitive::double_data(code, data))?),
-            ElementType::Decimal32 => {
-                Self::Decimal32(Decimal32(input.run(|data| primitive::decimal32_data(code, data))?))
-            }
-            ElementType::Decimal64 => {
-                Self::Decimal64(Decimal64(input.run(|data| primitive::decimal64_data(code, data))?))
-            }
-            ElementType::Decimal128 => {
-                Self::Decimal128(Decimal128(input.run(|data| primitive::decimal128_data(code, data))?))
-            }
-            ElementType::Char => Self::Char(input.run(|data| primitive::char_data(code, data))?),
-            ElementType::Timestamp => {
-                Self::Timestamp(Timestamp(input.run(|data| primitive::timestamp_data(code, data))?))
-            }
-            ElementType::Uuid => {
-                Self::Uuid(Uuid::from_bytes(input.run(|data| primitive::uuid_data(code, data))?))
-            }
-            ElementType::Binary => Self::Binary(input.variable(code, ElementType::Binary)?),
-            ElementType::String => Self::String(primitive::string_data(code, input)?),
-            ElementType::Symbol => Self::Symbol(Symbol::decode_data(code, input)?),
-            ElementType::List => Self::List(decode_list(code, input)?),
-            ElementType::Map => Self::Map(Map::decode_data(code, input)?),
-            ElementType::Array => Self::Array(Array::decode_data(code, input)?),
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(match code {
+            code::NULL => Self::Null,
+            code::TRUE => Self::Bool(true),
+            code::FALSE => Self::Bool(false),
+            code::BOOLEAN => Self::Bool(input.run(primitive::boolean_octet)?),
+            code::UBYTE => Self::Ubyte(input.run(primitive::be_u8)?),
+            code::USHORT => Self::Ushort(input.run(primitive::be_u16)?),
+            code::UINT0 => Self::Uint(0),
+            code::SMALLUINT => Self::Uint(input.run(primitive::be_u8)?.into()),
+            code::UINT => Self::Uint(input.run(primitive::be_u32)?),
+            code::ULONG0 => Self::Ulong(0),
+            code::SMALLULONG => Self::Ulong(input.run(primitive::be_u8)?.into()),
+            code::ULONG => Self::Ulong(input.run(primitive::be_u64)?),
+            code::BYTE => Self::Byte(input.run(primitive::be_i8)?),
+            code::SHORT => Self::Short(input.run(primitive::be_i16)?),
+            code::SMALLINT => Self::Int(input.run(primitive::be_i8)?.into()),
+            code::INT => Self::Int(input.run(primitive::be_i32)?),
+            code::SMALLLONG => Self::Long(input.run(primitive::be_i8)?.into()),
+            code::LONG => Self::Long(input.run(primitive::be_i64)?),
+            code::FLOAT => Self::Float(input.run(primitive::be_f32)?),
+            code::DOUBLE => Self::Double(input.run(primitive::be_f64)?),
+            code::DECIMAL32 => Self::Decimal32(Decimal32(input.run(primitive::octets)?)),
+            code::DECIMAL64 => Self::Decimal64(Decimal64(input.run(primitive::octets)?)),
+            code::DECIMAL128 => Self::Decimal128(Decimal128(input.run(primitive::octets)?)),
+            code::CHAR => Self::Char(input.run(primitive::scalar)?),
+            code::TIMESTAMP => Self::Timestamp(Timestamp(input.run(primitive::be_i64)?)),
+            code::UUID => Self::Uuid(Uuid::from_bytes(input.run(primitive::octets)?)),
+            code::VBIN8 | code::VBIN32 => Self::Binary(input.shared(code, BINARY)?),
+            code::STR8 | code::STR32 => Self::String(input.text(code, STRING)?),
+            code::SYM8 | code::SYM32 => Self::Symbol(Symbol::decode_data(code, input)?),
+            code::LIST0 => Self::List(Vec::new()),
+            code::LIST8 | code::LIST32 => Self::List(decode_list(code, input)?),
+            code::MAP8 | code::MAP32 => Self::Map(Map::decode_data(code, input)?),
+            code::ARRAY8 | code::ARRAY32 => Self::Array(Array::decode_data(code, input)?),
+            code::DESCRIBED => Self::Described(Box::new(decode_described(input)?)),
+            _ => return input.run(|data| wrong_code(data, "a value", code)),
         })
     }
 }
 
+/// Descriptor and value behind the octet that introduces them.
+fn decode_described(input: &mut Decoder<'_>) -> Result<Described, DecodeError> {
+    input.descend()?;
+    let described = Described { descriptor: Value::decode(input)?, value: Value::decode(input)? };
+    input.ascend();
+    Ok(described)
+}
+
 /// The items of a list whose format code was taken.
-fn decode_list(code: u8, input: &mut Decoder) -> Result<Vec<Value>, DecodeError> {
-    let compound = input.enter(code, ElementType::List)?;
+fn decode_list(code: u8, input: &mut Decoder<'_>) -> Result<Vec<Value>, DecodeError> {
+    let compound = input.enter(code, LIST)?;
     let mut items = Vec::with_capacity(compound.count);
     for _ in 0..compound.count {
         items.push(Value::decode(input)?);
@@ -75,14 +74,14 @@ fn decode_list(code: u8, input: &mut Decoder) -> Result<Vec<Value>, DecodeError>
 }
 
 impl Decode for Value {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.code()?;
         Self::decode_data(code, input)
     }
 }
 
 impl Decode for Vec<Value> {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let code = input.code()?;
         decode_list(code, input)
     }
@@ -182,14 +181,11 @@ impl Encode for Described {
 }
 
 impl Decode for Described {
-    fn decode(input: &mut Decoder) -> Result<Self, DecodeError> {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         if input.peek() != Some(code::DESCRIBED) {
             return Err(input.unexpected("a described value"));
         }
         input.code()?;
-        input.descend()?;
-        let described = Self { descriptor: Value::decode(input)?, value: Value::decode(input)? };
-        input.ascend();
-        Ok(described)
+        decode_described(input)
     }
 }
