@@ -2,7 +2,7 @@
 //! list forms, trailing nulls, defaults and missing mandatory fields.
 
 use crate::decode::{Decode, Decoder};
-use crate::encode::{Encode, compound_len, put_compound};
+use crate::encode::{Encode, OpenCompound, compound_len, put_compound};
 use crate::error::{DecodeError, Found};
 use crate::types::ElementType;
 use crate::types::constructor::{code, lookup};
@@ -118,13 +118,46 @@ pub(crate) fn composite_len(octets: usize, count: usize) -> usize {
     3 + if count == 0 { 1 } else { compound_len(octets, count) }
 }
 
-/// Writes descriptor and list header of a composite. All codes of the specification have one octet.
-pub(crate) fn put_composite(code: u8, octets: usize, count: usize, out: &mut BytesMut) {
-    out.put_slice(&[code::DESCRIBED, code::SMALLULONG, code]);
-    if count == 0 {
-        out.put_u8(code::LIST0);
-    } else {
-        put_compound(out, code::LIST8, code::LIST32, octets, count);
+/// A composite whose fields are being written. Nulls wait until a field with a value follows, so that those at the end
+/// are never written.
+#[derive(Debug)]
+pub(crate) struct FieldsWriter {
+    list: OpenCompound,
+    count: usize,
+    nulls: usize,
+}
+
+impl FieldsWriter {
+    /// Begins with the descriptor. All codes of the specification have one octet.
+    #[inline]
+    pub(crate) fn begin(code: u8, out: &mut BytesMut) -> Self {
+        out.put_slice(&[code::DESCRIBED, code::SMALLULONG, code]);
+        Self { list: OpenCompound::begin(out, 0), count: 0, nulls: 0 }
+    }
+
+    /// A field that is null.
+    #[inline]
+    pub(crate) const fn null(&mut self) {
+        self.nulls += 1;
+    }
+
+    /// A field with a value, which the caller writes behind this.
+    #[inline]
+    pub(crate) fn value(&mut self, out: &mut BytesMut) {
+        for _ in 0..self.nulls {
+            out.put_u8(code::NULL);
+        }
+        self.count += self.nulls + 1;
+        self.nulls = 0;
+    }
+
+    #[inline]
+    pub(crate) fn finish(self, out: &mut BytesMut) {
+        if self.count == 0 {
+            self.list.finish_empty(out, code::LIST0);
+        } else {
+            self.list.finish(out, code::LIST8, code::LIST32, self.count);
+        }
     }
 }
 
@@ -223,18 +256,11 @@ macro_rules! composite {
                 $crate::composite::composite_len(tally.octets, tally.count)
             }
 
-            #[allow(unused_mut, unused_variables, unused_assignments, reason = "some types have no fields")]
+            #[allow(unused_mut, reason = "some types have no fields")]
             fn encode(&self, out: &mut bytes::BytesMut) {
-                let tally = self.tally();
-                $crate::composite::put_composite($code, tally.octets, tally.count, out);
-                let mut left = tally.count;
-                $(
-                    if left == 0 {
-                        return;
-                    }
-                    left -= 1;
-                    $crate::composite::composite!(@encode $kind, self.$field, out $(, $default)?);
-                )*
+                let mut fields = $crate::composite::FieldsWriter::begin($code, out);
+                $($crate::composite::composite!(@encode $kind, self.$field, fields, out $(, $default)?);)*
+                fields.finish(out);
             }
         }
     };
@@ -282,20 +308,33 @@ macro_rules! composite {
         }
     };
 
-    (@encode mandatory, $field:expr, $out:ident) => { $crate::encode::Encode::encode(&$field, $out) };
-    (@encode optional, $field:expr, $out:ident) => { $crate::encode::Encode::encode(&$field, $out) };
-    (@encode default, $field:expr, $out:ident, $default:expr) => {
-        if $field == $default {
-            bytes::BufMut::put_u8($out, $crate::types::constructor::code::NULL);
-        } else {
-            $crate::encode::Encode::encode(&$field, $out);
+    (@encode mandatory, $value:expr, $fields:ident, $out:ident) => {
+        $fields.value($out);
+        $crate::encode::Encode::encode(&$value, $out);
+    };
+    (@encode optional, $value:expr, $fields:ident, $out:ident) => {
+        match &$value {
+            Some(value) => {
+                $fields.value($out);
+                $crate::encode::Encode::encode(value, $out);
+            }
+            None => $fields.null(),
         }
     };
-    (@encode multiple, $field:expr, $out:ident) => {
-        if $field.is_empty() {
-            bytes::BufMut::put_u8($out, $crate::types::constructor::code::NULL);
+    (@encode default, $value:expr, $fields:ident, $out:ident, $default:expr) => {
+        if $value == $default {
+            $fields.null();
         } else {
-            $crate::composite::put_multiple(&$field, $out);
+            $fields.value($out);
+            $crate::encode::Encode::encode(&$value, $out);
+        }
+    };
+    (@encode multiple, $value:expr, $fields:ident, $out:ident) => {
+        if $value.is_empty() {
+            $fields.null();
+        } else {
+            $fields.value($out);
+            $crate::composite::put_multiple(&$value, $out);
         }
     };
 }

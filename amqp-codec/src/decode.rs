@@ -26,9 +26,13 @@ pub trait Decode: Sized {
     /// Like [`decode`](Decode::decode), and where octets are left over.
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut input = Decoder::new(&bytes);
-        let value = Self::decode(&mut input)?;
-        input.expect_end("the end of the input")?;
-        Ok(value)
+        match Self::decode(&mut input) {
+            Ok(_) if !input.is_empty() => {
+                Err(input.error("the end of the input", Found::Trailing(input.remaining())))
+            }
+            // handed on as it is: large types are not moved again
+            decoded => decoded,
+        }
     }
 }
 
@@ -142,16 +146,9 @@ impl<'a> Decoder<'a> {
 
     /// Takes all that is left, without a copy.
     pub fn rest(&mut self) -> Bytes {
-        self.share(self.input.len())
-    }
-
-    /// Takes `len` octets, at most those that are left, without a copy.
-    #[inline]
-    fn share(&mut self, len: usize) -> Bytes {
-        let start = self.offset();
-        let (taken, rest) = self.input.split_at_checked(len).unwrap_or((self.input, &[]));
-        self.input = rest;
-        self.source.slice(start..start + taken.len())
+        let len = self.input.len();
+        self.input = &[];
+        self.last(len)
     }
 
     /// Moves over one complete value without looking at the contents of lists, maps and arrays. What is nested too
@@ -234,36 +231,36 @@ impl<'a> Decoder<'a> {
     /// The octets of a variable-width value whose format code was taken, shared.
     #[inline]
     pub(crate) fn shared(&mut self, code: u8, form: VariableForm) -> Result<Bytes, DecodeError> {
-        let len = self.run(|input| primitive::variable_size(code, form, input))?;
-        Ok(self.share(len))
+        let len = self.run(|input| primitive::variable(code, form, input))?.len();
+        Ok(self.last(len))
+    }
+
+    /// The octets taken last, shared.
+    #[inline]
+    fn last(&self, len: usize) -> Bytes {
+        let end = self.offset();
+        self.source.slice(end - len..end)
     }
 
     /// A text whose format code was taken: a short one is copied, a long one shared.
     #[inline]
     pub(crate) fn text(&mut self, code: u8, form: VariableForm) -> Result<ByteString, DecodeError> {
-        let len = self.run(|input| primitive::variable_size(code, form, input))?;
-        let text = match self.input.split_at_checked(len) {
-            Some((text, rest)) if ByteString::is_short(len) => {
-                self.input = rest;
-                ByteString::short(text)
-            }
-            _ => ByteString::try_from(self.share(len)).ok(),
-        };
-        match text {
-            Some(text) if !form.is_ascii || text.is_ascii() => Ok(text),
-            _ => Err(self.bad_text(len, form)),
+        let octets = self.run(|input| primitive::variable(code, form, input))?;
+        if form.is_ascii && !octets.is_ascii() {
+            return Err(self.bad_text(octets.len(), "symbol in ASCII", "octets above 0x7f"));
         }
+        let text = if ByteString::is_short(octets.len()) {
+            ByteString::short(octets)
+        } else {
+            ByteString::try_from(self.last(octets.len())).ok()
+        };
+        text.ok_or_else(|| self.bad_text(octets.len(), "string in UTF-8", "octets that are not"))
     }
 
+    /// The error about a text taken last.
     #[cold]
-    fn bad_text(&self, len: usize, form: VariableForm) -> DecodeError {
-        let (expected, found) = if form.is_ascii {
-            ("symbol in ASCII", "octets above 0x7f")
-        } else {
-            ("string in UTF-8", "octets that are not")
-        };
-        let fault = Fault::new(0, expected, Found::Text(found));
-        DecodeError::new(self.offset().saturating_sub(len), fault)
+    fn bad_text(&self, len: usize, expected: &'static str, found: &'static str) -> DecodeError {
+        DecodeError::new(self.offset() - len, Fault::new(0, expected, Found::Text(found)))
     }
 
     /// Takes the descriptor of a described value if it is one of `table`, and tells which. The decoder does not move
@@ -272,13 +269,17 @@ impl<'a> Decoder<'a> {
     pub(crate) fn descriptor(&mut self, table: &[Descriptor]) -> Result<Option<u64>, DecodeError> {
         // nearly always a small ulong
         if let [code::DESCRIBED, code::SMALLULONG, small, rest @ ..] = self.input {
-            let small = u64::from(*small);
-            let is_known = table.iter().any(|known| known.code == small);
-            if is_known {
+            let known = primitive::known(table, u64::from(*small));
+            if known.is_some() {
                 self.input = rest;
             }
-            return Ok(is_known.then_some(small));
+            return Ok(known);
         }
+        self.rare_descriptor(table)
+    }
+
+    #[cold]
+    fn rare_descriptor(&mut self, table: &[Descriptor]) -> Result<Option<u64>, DecodeError> {
         let before = self.input;
         let known = self.run(|input| primitive::descriptor(table, input))?;
         if known.is_none() {

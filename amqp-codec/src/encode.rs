@@ -90,6 +90,70 @@ pub(crate) fn put_compound(out: &mut BytesMut, narrow: u8, wide: u8, items: usiz
     put_size_and_count(out, is_narrow, items, count);
 }
 
+/// A compound whose items are being written: room is left for size and count, which are filled in at the end, so that
+/// nobody has to measure the items beforehand.
+#[derive(Debug)]
+#[must_use = "size and count are written by finish"]
+pub(crate) struct OpenCompound {
+    /// Where its format code stands.
+    start: usize,
+    is_wide: bool,
+}
+
+/// Format code, size and count with one octet each.
+const NARROW_HEADER: usize = 3;
+/// Format code, size and count with four octets each.
+const WIDE_HEADER: usize = 9;
+
+impl OpenCompound {
+    /// Begins a compound that will have at least `count` items.
+    #[inline]
+    pub(crate) fn begin(out: &mut BytesMut, count: usize) -> Self {
+        let start = out.len();
+        // Every item takes an octet or more.
+        let is_wide = !compound_is_narrow(count, count);
+        out.put_slice(if is_wide { &[0; WIDE_HEADER] } else { &[0; NARROW_HEADER] });
+        Self { start, is_wide }
+    }
+
+    /// Writes the header with its size and this count.
+    #[inline]
+    pub(crate) fn finish(self, out: &mut BytesMut, narrow: u8, wide: u8, count: usize) {
+        let header = if self.is_wide { WIDE_HEADER } else { NARROW_HEADER };
+        let items = out.len() - self.start - header;
+        match (self.is_wide, u8::try_from(items + 1), u8::try_from(count)) {
+            (false, Ok(size), Ok(count)) => {
+                if let Some(header) = out.get_mut(self.start..self.start + NARROW_HEADER) {
+                    header.copy_from_slice(&[narrow, size, count]);
+                }
+            }
+            _ => self.finish_wide(out, wide, items, count),
+        }
+    }
+
+    /// More octets than expected: they move to make room for the wide header.
+    #[cold]
+    fn finish_wide(self, out: &mut BytesMut, wide: u8, items: usize, count: usize) {
+        let start = self.start;
+        if !self.is_wide {
+            out.put_bytes(0, WIDE_HEADER - NARROW_HEADER);
+            out.copy_within(start + NARROW_HEADER..start + NARROW_HEADER + items, start + WIDE_HEADER);
+        }
+        let ([s0, s1, s2, s3], [c0, c1, c2, c3]) =
+            (wire_u32(items + 4).to_be_bytes(), wire_u32(count).to_be_bytes());
+        if let Some(header) = out.get_mut(start..start + WIDE_HEADER) {
+            header.copy_from_slice(&[wide, s0, s1, s2, s3, c0, c1, c2, c3]);
+        }
+    }
+
+    /// Takes the place of a compound without items.
+    #[inline]
+    pub(crate) fn finish_empty(self, out: &mut BytesMut, empty: u8) {
+        out.truncate(self.start);
+        out.put_u8(empty);
+    }
+}
+
 /// Writes size and count of a compound; the size counts everything after itself, the count too.
 pub(crate) fn put_size_and_count(out: &mut BytesMut, is_narrow: bool, items: usize, count: usize) {
     match (is_narrow, u8::try_from(items + 1), u8::try_from(count)) {

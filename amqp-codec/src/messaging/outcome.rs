@@ -1,6 +1,6 @@
 //! Delivery states and outcomes (§3.4).
 
-use crate::composite::{Composite, DecodeField, Descriptor, composite, composite_len, put_composite};
+use crate::composite::{Composite, DecodeField, Descriptor, FieldsWriter, composite, composite_len};
 use crate::decode::{Decode, Decoder};
 use crate::encode::Encode;
 use crate::error::DecodeError;
@@ -85,12 +85,11 @@ impl DeliveryState {
 }
 
 const STATES: [Descriptor; 7] = [
-    // The frequent one first: the table is searched in this order.
+    Received::DESCRIPTOR,
     Accepted::DESCRIPTOR,
     Rejected::DESCRIPTOR,
     Released::DESCRIPTOR,
     Modified::DESCRIPTOR,
-    Received::DESCRIPTOR,
     Declared::DESCRIPTOR,
     TransactionalState::DESCRIPTOR,
 ];
@@ -133,8 +132,10 @@ impl Encode for DeliveryState {
             Self::Released => Released::new().encode(out),
             Self::Rejected(None) => Rejected::new().encode(out),
             Self::Rejected(Some(error)) => {
-                put_composite(0x25, error.encoded_len(), 1, out);
+                let mut fields = FieldsWriter::begin(0x25, out);
+                fields.value(out);
                 error.encode(out);
+                fields.finish(out);
             }
             Self::Modified(modified) => modified.encode(out),
             Self::Received(received) => received.encode(out),

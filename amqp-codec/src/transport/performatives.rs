@@ -230,13 +230,12 @@ pub enum Performative {
 }
 
 const PERFORMATIVES: [Descriptor; 9] = [
-    // The frequent ones first: the table is searched in this order.
-    Transfer::DESCRIPTOR,
-    Disposition::DESCRIPTOR,
-    Flow::DESCRIPTOR,
     Open::DESCRIPTOR,
     Begin::DESCRIPTOR,
     Attach::DESCRIPTOR,
+    Flow::DESCRIPTOR,
+    Transfer::DESCRIPTOR,
+    Disposition::DESCRIPTOR,
     Detach::DESCRIPTOR,
     End::DESCRIPTOR,
     Close::DESCRIPTOR,

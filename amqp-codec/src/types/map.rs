@@ -136,12 +136,13 @@ macro_rules! keyed_map {
 
             fn encode(&self, out: &mut bytes::BytesMut) {
                 use $crate::types::constructor::code;
-                let (items, count) = (self.items_len(), self.0.len() * 2);
-                $crate::encode::put_compound(out, code::MAP8, code::MAP32, items, count);
+                let count = self.0.len() * 2;
+                let map = $crate::encode::OpenCompound::begin(out, count);
                 for (key, value) in &self.0 {
                     key.encode(out);
                     value.encode(out);
                 }
+                map.finish(out, code::MAP8, code::MAP32, count);
             }
         }
 

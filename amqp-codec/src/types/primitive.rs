@@ -188,37 +188,30 @@ fn number(number: usize) -> Found {
     Found::Number(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// The size of a variable-width value; as many octets are there.
+/// The octets of a variable-width value.
 #[inline]
-pub(crate) fn variable_size(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, usize> {
-    let (rest, size) = if code == form.narrow {
+pub(crate) fn variable(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, &[u8]> {
+    let (contents, size) = if code == form.narrow {
         narrow_length(data)?
     } else if code == form.wide {
         wide_length(data)?
     } else {
         return wrong_code(data, form.name, code);
     };
-    if size > rest.len() {
-        return fail(data.len(), "a size within the input", number(size));
+    match contents.split_at_checked(size) {
+        Some((octets, rest)) => Ok((rest, octets)),
+        None => fail(data.len(), "a size within the input", number(size)),
     }
-    Ok((rest, size))
-}
-
-/// The octets of a variable-width value.
-#[inline]
-pub(crate) fn variable(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, &[u8]> {
-    let (rest, size) = variable_size(code, form, data)?;
-    take(size).parse(rest)
 }
 
 /// The items of a list, map or array, and their count, which is not larger than the octets allow (save for arrays,
 /// whose elements may occupy none).
 #[inline]
 pub(crate) fn compound(code: u8, form: CompoundForm, data: &[u8]) -> Parsed<'_, (&[u8], usize)> {
-    let ((contents, size), count_width) = if code == form.narrow {
-        (narrow_length(data)?, 1)
+    let (contents, size) = if code == form.narrow {
+        narrow_length(data)?
     } else if code == form.wide {
-        (wide_length(data)?, 4)
+        wide_length(data)?
     } else if Some(code) == form.empty {
         return Ok((data, (&[], 0)));
     } else {
@@ -227,14 +220,12 @@ pub(crate) fn compound(code: u8, form: CompoundForm, data: &[u8]) -> Parsed<'_, 
     let Some((contents, rest)) = contents.split_at_checked(size) else {
         return fail(data.len(), "a size within the input", number(size));
     };
-    if size < count_width {
-        return fail(data.len(), "a size that includes the count", number(size));
+    let counted = if code == form.narrow { narrow_length(contents) } else { wide_length(contents) };
+    match counted {
+        Ok((items, count)) if count <= items.len() || !form.counts_octets => Ok((rest, (items, count))),
+        Ok((_, count)) => fail(contents.len() + rest.len(), "a count within the size", number(count)),
+        Err(_) => fail(data.len(), "a size that includes the count", number(size)),
     }
-    let (items, count) = if count_width == 1 { narrow_length(contents)? } else { wide_length(contents)? };
-    if count > items.len() && form.counts_octets {
-        return fail(contents.len() + rest.len(), "a count within the size", number(count));
-    }
-    Ok((rest, (items, count)))
 }
 
 /// Moves over one value. Compounds are stepped over by their size; only descriptors are followed, without recursion,
@@ -268,6 +259,18 @@ pub(crate) fn skip(input: &[u8]) -> Parsed<'_, ()> {
     Ok((rest, ()))
 }
 
+/// The code, if it is in the table: in most tables the codes follow each other, so its distance from the first one is
+/// its place.
+#[inline]
+pub(crate) fn known(table: &[crate::composite::Descriptor], code: u64) -> Option<u64> {
+    let distance = code.wrapping_sub(table.first()?.code);
+    let guess = usize::try_from(distance).ok().and_then(|place| table.get(place));
+    if guess.is_some_and(|guess| guess.code == code) || table.iter().any(|known| known.code == code) {
+        return Some(code);
+    }
+    None
+}
+
 /// A descriptor that is a ulong or a symbol, looked up among pairs of code and symbol; any other is none.
 /// Symbols are compared whole.
 pub(crate) fn descriptor<'a>(
@@ -282,7 +285,7 @@ pub(crate) fn descriptor<'a>(
     match code {
         code::SMALLULONG | code::ULONG | code::ULONG0 => {
             let (rest, descriptor) = ulong_data(code, data)?;
-            Ok((rest, table.iter().find(|known| known.code == descriptor).map(|known| known.code)))
+            Ok((rest, known(table, descriptor)))
         }
         code::SYM8 | code::SYM32 => {
             let (rest, symbol) = variable(code, SYMBOL, data)?;

@@ -2,7 +2,7 @@
 
 use super::{Described, Value};
 use crate::decode::{Decode, Decoder};
-use crate::encode::{Encode, compound_len, put_compound};
+use crate::encode::{Encode, OpenCompound, compound_len};
 use crate::error::DecodeError;
 use crate::types::array::{self, Array};
 use crate::types::constructor::code;
@@ -161,10 +161,11 @@ impl Encode for Vec<Value> {
         if self.is_empty() {
             return out.put_u8(code::LIST0);
         }
-        put_compound(out, code::LIST8, code::LIST32, array::items_len(self), self.len());
+        let list = OpenCompound::begin(out, self.len());
         for item in self {
             item.encode(out);
         }
+        list.finish(out, code::LIST8, code::LIST32, self.len());
     }
 }
 
