@@ -243,18 +243,17 @@ impl<'a> Decoder<'a> {
     }
 
     /// A text whose format code was taken: a short one is copied, a long one shared.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(&mut self, code: u8, form: VariableForm) -> Result<ByteString, DecodeError> {
         let octets = self.run(|input| primitive::variable(code, form, input))?;
         if form.is_ascii && !octets.is_ascii() {
             return Err(self.bad_text(octets.len(), "symbol in ASCII", "octets above 0x7f"));
         }
-        let text = if ByteString::is_short(octets.len()) {
-            ByteString::short(octets)
-        } else {
-            ByteString::try_from(self.last(octets.len())).ok()
+        let text = match ByteString::short(octets) {
+            Some(text) => text,
+            None => ByteString::try_from(self.last(octets.len())),
         };
-        text.ok_or_else(|| self.bad_text(octets.len(), "string in UTF-8", "octets that are not"))
+        text.map_err(|_| self.bad_text(octets.len(), "string in UTF-8", "octets that are not"))
     }
 
     /// The error about a text taken last.

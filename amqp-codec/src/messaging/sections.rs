@@ -78,32 +78,35 @@ impl Decode for super::Message {
         let mut message = Self::default();
         let mut order = Order::default();
         while let Some(code) = order.next(input)? {
-            match code {
-                HEADER => message.header = Some(named("header", Header::decode_list(input))?),
-                DELIVERY_ANNOTATIONS => {
-                    message.delivery_annotations =
-                        Some(named("delivery-annotations", Annotations::decode(input))?);
-                }
-                MESSAGE_ANNOTATIONS => {
-                    message.message_annotations =
-                        Some(named("message-annotations", Annotations::decode(input))?);
-                }
-                PROPERTIES => message.properties = Some(named("properties", Properties::decode_list(input))?),
+            let read = match code {
+                HEADER => fill(&mut message.header, Header::decode_list(input)),
+                DELIVERY_ANNOTATIONS => fill(&mut message.delivery_annotations, Annotations::decode(input)),
+                MESSAGE_ANNOTATIONS => fill(&mut message.message_annotations, Annotations::decode(input)),
+                PROPERTIES => fill(&mut message.properties, Properties::decode_list(input)),
                 APPLICATION_PROPERTIES => {
-                    message.application_properties =
-                        Some(named("application-properties", ApplicationProperties::decode(input))?);
+                    fill(&mut message.application_properties, ApplicationProperties::decode(input))
                 }
-                FOOTER => message.footer = Some(named("footer", Annotations::decode(input))?),
-                _ => message.body.read_section(code, input)?,
+                FOOTER => fill(&mut message.footer, Annotations::decode(input)),
+                _ => message.body.read_section(code, input),
+            };
+            if let Err(error) = read {
+                return Err(error.within("message", section_name(code)));
             }
         }
         Ok(message)
     }
 }
 
-/// The result with the section's name in its error.
-fn named<T>(name: &'static str, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
-    result.map_err(|error| error.within("message", name))
+/// The specification's name of a section.
+fn section_name(code: u64) -> &'static str {
+    let section = SECTIONS.iter().find(|section| section.code == code);
+    section.and_then(|section| section.symbol.split(':').nth(1)).unwrap_or_default()
+}
+
+#[inline]
+fn fill<T>(section: &mut Option<T>, decoded: Result<T, DecodeError>) -> Result<(), DecodeError> {
+    *section = Some(decoded?);
+    Ok(())
 }
 
 /// A message whose sections are known by their places: what is not asked for is never decoded, and the bare message
@@ -184,7 +187,7 @@ impl MessageSections {
     fn section<T>(
         &self,
         range: &Range<usize>,
-        name: &'static str,
+        code: u64,
         decode: impl FnOnce(&mut Decoder<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
         if range.is_empty() {
@@ -192,7 +195,7 @@ impl MessageSections {
         }
         let mut input = self.decoder(range);
         input.descriptor(&SECTIONS)?;
-        let value = named(name, decode(&mut input))?;
+        let value = decode(&mut input).map_err(|error| error.within("message", section_name(code)))?;
         input.expect_end("the end of the section")?;
         Ok(Some(value))
     }
@@ -202,7 +205,7 @@ impl MessageSections {
     /// # Errors
     /// If it cannot be decoded.
     pub fn header(&self) -> Result<Option<Header>, DecodeError> {
-        self.section(&self.header, "header", Header::decode_list)
+        self.section(&self.header, HEADER, Header::decode_list)
     }
 
     /// The delivery annotations.
@@ -210,7 +213,7 @@ impl MessageSections {
     /// # Errors
     /// If they cannot be decoded.
     pub fn delivery_annotations(&self) -> Result<Option<Annotations>, DecodeError> {
-        self.section(&self.delivery_annotations, "delivery-annotations", Annotations::decode)
+        self.section(&self.delivery_annotations, DELIVERY_ANNOTATIONS, Annotations::decode)
     }
 
     /// The message annotations.
@@ -218,7 +221,7 @@ impl MessageSections {
     /// # Errors
     /// If they cannot be decoded.
     pub fn message_annotations(&self) -> Result<Option<Annotations>, DecodeError> {
-        self.section(&self.message_annotations, "message-annotations", Annotations::decode)
+        self.section(&self.message_annotations, MESSAGE_ANNOTATIONS, Annotations::decode)
     }
 
     /// The properties.
@@ -226,7 +229,7 @@ impl MessageSections {
     /// # Errors
     /// If they cannot be decoded.
     pub fn properties(&self) -> Result<Option<Properties>, DecodeError> {
-        self.section(&self.properties, "properties", Properties::decode_list)
+        self.section(&self.properties, PROPERTIES, Properties::decode_list)
     }
 
     /// The application properties.
@@ -234,7 +237,7 @@ impl MessageSections {
     /// # Errors
     /// If they cannot be decoded.
     pub fn application_properties(&self) -> Result<Option<ApplicationProperties>, DecodeError> {
-        self.section(&self.application_properties, "application-properties", ApplicationProperties::decode)
+        self.section(&self.application_properties, APPLICATION_PROPERTIES, ApplicationProperties::decode)
     }
 
     /// The body.
@@ -272,7 +275,7 @@ impl MessageSections {
     /// # Errors
     /// If it cannot be decoded.
     pub fn footer(&self) -> Result<Option<Annotations>, DecodeError> {
-        self.section(&self.footer, "footer", Annotations::decode)
+        self.section(&self.footer, FOOTER, Annotations::decode)
     }
 
     /// Where the bare message begins: behind header and annotations.

@@ -97,7 +97,12 @@ impl Array {
     #[must_use]
     pub fn of_symbols(symbols: impl IntoIterator<Item = super::Symbol>) -> Self {
         let elements = symbols.into_iter().map(Value::Symbol).collect();
-        Self { element_type: ElementType::Symbol, received: None, descriptors: Descriptors::default(), elements }
+        Self {
+            element_type: ElementType::Symbol,
+            received: None,
+            descriptors: Descriptors::default(),
+            elements,
+        }
     }
 
     /// The type of the elements.
@@ -174,7 +179,12 @@ impl Array {
             input.ascend();
         }
         input.leave(&compound)?;
-        Ok(Self { element_type, received: Some(element_code), descriptors: descriptors.into_iter().collect(), elements })
+        Ok(Self {
+            element_type,
+            received: Some(element_code),
+            descriptors: descriptors.into_iter().collect(),
+            elements,
+        })
     }
 
     /// How the elements will be laid out. Looks at every element once, so that arrays of arrays of arrays are measured
@@ -194,7 +204,8 @@ impl Array {
             (ElementType::List | ElementType::Map | ElementType::Array, false) => 8,
             _ => 0,
         };
-        let descriptors: usize = self.descriptors().iter().map(|descriptor| 1 + descriptor.encoded_len()).sum();
+        let descriptors: usize =
+            self.descriptors().iter().map(|descriptor| 1 + descriptor.encoded_len()).sum();
         Measure { narrow, octets: descriptors + 1 + self.elements.len() * header + contents }
     }
 

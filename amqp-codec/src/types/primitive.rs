@@ -169,8 +169,13 @@ pub(crate) const LIST: CompoundForm = CompoundForm {
 pub(crate) const MAP: CompoundForm =
     CompoundForm { name: "map", narrow: code::MAP8, wide: code::MAP32, empty: None, counts_octets: true };
 /// `array` (§1.6.24).
-pub(crate) const ARRAY: CompoundForm =
-    CompoundForm { name: "array", narrow: code::ARRAY8, wide: code::ARRAY32, empty: None, counts_octets: false };
+pub(crate) const ARRAY: CompoundForm = CompoundForm {
+    name: "array",
+    narrow: code::ARRAY8,
+    wide: code::ARRAY32,
+    empty: None,
+    counts_octets: false,
+};
 
 /// A size or count of four octets, as a number that can be compared with lengths.
 #[inline]

@@ -67,21 +67,24 @@ impl ByteString {
         }
     }
 
-    /// A copy of octets that are UTF-8 and fit in place.
+    /// A copy of octets in UTF-8; none if they do not fit in place.
     #[inline]
-    pub(crate) fn short(octets: &[u8]) -> Option<Self> {
+    pub(crate) fn short(octets: &[u8]) -> Option<Result<Self, Utf8Error>> {
+        if octets.len() > SHORT {
+            return None;
+        }
         // For a few octets the check for ASCII takes half as long as that for UTF-8.
         let text = match AsciiStr::from_ascii(octets) {
             Ok(text) => text.as_str(),
-            Err(_) => std::str::from_utf8(octets).ok()?,
+            Err(_) => match std::str::from_utf8(octets) {
+                Ok(text) => text,
+                Err(error) => return Some(Err(error)),
+            },
         };
-        ArrayString::from(text).ok().map(|text| Self(Repr::Short(text)))
-    }
-
-    /// Whether so many octets fit in place.
-    #[inline]
-    pub(crate) const fn is_short(len: usize) -> bool {
-        len <= SHORT
+        let mut short = ArrayString::new();
+        // It fits: that was checked.
+        short.try_push_str(text).ok()?;
+        Some(Ok(Self(Repr::Short(short))))
     }
 }
 
@@ -120,10 +123,10 @@ impl TryFrom<Bytes> for ByteString {
 
     /// Shares the octets if the string is long.
     fn try_from(octets: Bytes) -> Result<Self, Utf8Error> {
-        if Self::is_short(octets.len()) {
-            return std::str::from_utf8(&octets).map(Self::from);
+        match Self::short(&octets) {
+            Some(short) => short,
+            None => SharedString::try_from(octets).map(|text| Self(Repr::Shared(text))),
         }
-        SharedString::try_from(octets).map(|text| Self(Repr::Shared(text)))
     }
 }
 

@@ -3,9 +3,9 @@
 mod codec;
 mod equality;
 
+use super::ByteString;
 use super::{Array, Decimal32, Decimal64, Decimal128, ElementType, Map, Symbol, Timestamp};
 use bytes::Bytes;
-use super::ByteString;
 use uuid::Uuid;
 
 /// A value of any AMQP type.
