@@ -190,13 +190,14 @@ impl Array {
     /// How the elements will be laid out. Looks at every element once, so that arrays of arrays of arrays are measured
     /// in linear time.
     fn measure(&self) -> Measure {
-        let mut contents = 0;
-        let mut narrow = true;
-        for element in &self.elements {
-            let (len, fits) = contents_len(element);
-            contents += len;
-            narrow &= fits;
-        }
+        let (contents, narrow) = match lookup(self.element_type.array_code(true)) {
+            Some((_, Layout::Fixed(width))) => (width * self.elements.len(), true),
+            _ => self
+                .elements
+                .iter()
+                .map(contents_len)
+                .fold((0, true), |(sum, narrow), (len, fits)| (sum + len, narrow && fits)),
+        };
         let header = match (self.element_type, narrow) {
             (ElementType::Binary | ElementType::String | ElementType::Symbol, true) => 1,
             (ElementType::Binary | ElementType::String | ElementType::Symbol, false) => 4,
