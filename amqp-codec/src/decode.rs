@@ -243,6 +243,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// A text whose format code was taken: a short one is copied, a long one shared.
+    // A call of its own would move the string once more: strings in maps take a sixth longer then.
     #[inline(always)]
     pub(crate) fn text(&mut self, code: u8, form: VariableForm) -> Result<ByteString, DecodeError> {
         let octets = self.run(|input| primitive::variable(code, form, input))?;

@@ -89,7 +89,12 @@ impl Array {
     ) -> Result<Self, ArrayError> {
         match elements.iter().position(|element| element.element_type() != Some(element_type)) {
             Some(index) => Err(ArrayError { index, expected: element_type }),
-            None => Ok(Self { element_type, received: None, descriptors, elements }),
+            None => Ok(Self {
+                element_type,
+                received: None,
+                descriptors: descriptors.into_iter().collect(),
+                elements,
+            }),
         }
     }
 
