@@ -1,27 +1,36 @@
-//! Prints AMQP octets readably, as JSON, or in their smallest encoding.
+//! Prints AMQP octets readably, as JSON, or in their smallest encoding; captures of connections too.
 
+mod capture;
 mod names;
 mod notation;
+mod packet;
+mod stream;
 mod tree;
 
 use amqp_codec::Bytes;
+use capture::Item;
 use notation::{Kind, Malformed, check, hex};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process::ExitCode;
+use stream::Content;
 use tree::Tree;
 
 const HELP: &str = "\
 Prints AMQP 1.0 octets readably.
 
 Usage: inspect [--json | --reencode] [--kind KIND] HEX|FILE|-
+       inspect [--json] [--port PORT]... CAPTURE
        inspect --lines [--reencode]
 
 Arguments:
   HEX|FILE|-     hexadecimal digits, a file, or - for standard input; a file holds octets or hexadecimal digits
+  CAPTURE        the same, if it begins as a pcap or pcapng file does: its protocol headers and frames are printed in
+                 the order of their arrival, each behind who sent it to whom; with --json each is a line
 
 Options:
   --kind KIND    value, composite, frame, message or header [default: guessed]
+  --port PORT    the TCP port to look at in a capture; may be repeated [default: 5672]
   --json         print the meaning as JSON instead of lines with offsets
   --reencode     print the smallest encoding in hexadecimal digits
   --lines        read lines `KIND HEX` from standard input and answer each with a line of JSON: its meaning,
@@ -38,6 +47,7 @@ struct Options {
     is_reencode: bool,
     is_lines: bool,
     kind: Option<Kind>,
+    ports: Vec<u16>,
     input: Option<String>,
 }
 
@@ -95,6 +105,12 @@ fn options(arguments: Vec<String>) -> Result<Options, Failure> {
                 options.kind =
                     Some(name.parse().map_err(|error| Failure::Usage(format!("--kind: {error}")))?);
             }
+            "--port" => {
+                let port = arguments.next().unwrap_or_default();
+                let usage =
+                    |_| Failure::Usage(format!("--port: expected a number up to 65535, found {port:?}"));
+                options.ports.push(port.parse().map_err(usage)?);
+            }
             other if other.starts_with("--") => {
                 return Err(Failure::Usage(format!("unknown option {other}; see --help")));
             }
@@ -117,6 +133,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::Usage("expected HEX, FILE or -; see --help".to_owned()));
     };
     let octets = read(input)?;
+    if options.kind.is_none() && capture::is_capture(&octets) {
+        return conversation(&octets, options, &mut out);
+    }
     let kind = options.kind.unwrap_or_else(|| guess(&octets));
     let checked = check(kind, octets.clone())?;
     if options.is_reencode {
@@ -130,6 +149,58 @@ fn run(options: &Options) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Prints what was captured.
+fn conversation(capture: &Bytes, options: &Options, out: &mut io::StdoutLock<'_>) -> Result<(), Failure> {
+    if options.is_reencode {
+        return Err(Failure::Usage("expected a frame for --reencode, found a capture".to_owned()));
+    }
+    let ports = if options.ports.is_empty() { &[5672][..] } else { &options.ports };
+    let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut troubles = 0;
+    for Item { direction, content } in capture::items(capture, ports) {
+        let (kind, octets) = match content {
+            Content::Header(octets) => (Kind::Header, Ok(octets)),
+            Content::Frame(octets) => (Kind::Frame, Ok(octets)),
+            Content::Trouble(why) => (Kind::Frame, Err(why)),
+        };
+        let checked = octets.and_then(|octets| match check(kind, octets.clone()) {
+            Ok(checked) => Ok((checked, octets)),
+            Err(malformed) => Err(malformed.to_string()),
+        });
+        troubles += u32::from(checked.is_err());
+        if options.is_json {
+            let (from, to) = direction.map(|(from, to)| (from.to_string(), to.to_string())).unzip();
+            writeln!(
+                out,
+                "{}",
+                match checked {
+                    Ok((checked, _)) => json!({"from": from, "to": to, "meaning": checked.meaning()}),
+                    Err(why) => json!({"from": from, "to": to, "error": why}),
+                }
+            )?;
+            continue;
+        }
+        match direction {
+            Some((from, to)) => writeln!(out, "{from} -> {to}")?,
+            None => writeln!(out, "the capture")?,
+        }
+        match checked {
+            Ok((_, octets)) => {
+                for line in Tree::lines(kind, octets, is_coloured) {
+                    writeln!(out, "{line}")?;
+                }
+            }
+            Err(why) => writeln!(out, "        {why}")?,
+        }
+    }
+    match troubles {
+        0 => Ok(()),
+        count => Err(Failure::Malformed(format!(
+            "{count} places of the capture could not be read; see the output"
+        ))),
+    }
 }
 
 /// The answer to a line `KIND HEX`.
