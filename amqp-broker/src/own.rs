@@ -17,7 +17,8 @@ mod tests {
 
     #[test]
     fn what_is_owned_lets_go_of_what_was_read() {
-        let inner: Map = [(Value::from("b"), Value::from("a text too long to be kept in place"))].into_iter().collect();
+        let inner: Map =
+            [(Value::from("b"), Value::from("a text too long to be kept in place"))].into_iter().collect();
         let value = Value::List(vec![Value::Map(inner), Value::Null]);
         let read = value.to_bytes();
         let decoded = Value::from_bytes(read.clone()).unwrap();

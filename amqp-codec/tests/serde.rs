@@ -7,7 +7,7 @@ use amqp_codec::serde::{
 use amqp_codec::types::{
     Array, Decimal32, Decimal64, Decimal128, Described, ElementType, Fields, Map, Symbol, Timestamp, Value,
 };
-use amqp_codec::{Bytes, Decode, Encode, Uuid, arbitrary};
+use amqp_codec::{ByteString, Bytes, Decode, Encode, Uuid, arbitrary};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -271,6 +271,26 @@ proptest! {
     }
 
     #[test]
+    fn no_octets_and_no_value_make_it_panic(
+        value in everything(),
+        other in arbitrary::value(),
+        damage in vec((any::<usize>(), any::<u8>()), 1..4),
+    ) {
+        let mut octets = to_bytes(&value).unwrap().to_vec();
+        for (at, octet) in damage {
+            let at = at % octets.len();
+            octets[at] = octet;
+        }
+        let octets = Bytes::from(octets);
+        if let Ok(read) = from_bytes::<Everything>(octets.clone()) {
+            prop_assert!(to_bytes(&read).is_ok());
+        }
+        drop(from_bytes::<serde_json::Value>(octets));
+        drop((from_value::<Everything>(&other), from_value::<External>(&other), from_value::<Untagged>(&other)));
+        drop((from_value::<AsList<Order>>(&other), from_value::<Array>(&other), from_value::<Flat>(&other)));
+    }
+
+    #[test]
     fn maps_by_symbols_come_back_equal(fields in arbitrary::fields()) {
         prop_assert_eq!(from_value::<Fields>(&to_value(&fields).unwrap()).unwrap(), fields);
     }
@@ -302,6 +322,7 @@ fn every_type_has_its_natural_form() {
     both_ways(f64::NEG_INFINITY, f64::NEG_INFINITY);
     both_ways('ß', 'ß');
     both_ways("text\0".to_owned(), "text\0");
+    both_ways(ByteString::from("text"), "text");
     both_ways(Bytes::from_static(b"octets"), Bytes::from_static(b"octets"));
     both_ways(Newtype(Some("inner".to_owned())), "inner");
     both_ways(Pair(1, "b".to_owned()), vec![1_u64.into(), "b".into()]);
@@ -490,6 +511,36 @@ fn a_described_list_stands_in_fields_and_options_and_vectors() {
     let fields = |id: u32| order(vec![id.into(), Value::Null, 1_u8.into(), 0.5_f32.into()]);
     assert_eq!(value, map([("first", fields(1)), ("more", vec![fields(2)].into()), ("last", fields(3))]));
     assert_eq!(from_value::<Outer>(&value).unwrap(), outer);
+}
+
+#[test]
+fn described_lists_stand_in_arrays_which_share_the_descriptor() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Orders {
+        #[serde(with = "amqp_codec::serde::array")]
+        all: Vec<AsList<Order>>,
+    }
+    let one = |id| AsList(Order { id, note: None, priority: 4, price: None });
+    let fields = |id: u32| Value::List(vec![id.into(), Value::Null, 4_u8.into()]);
+    let descriptor = Some(Value::Ulong(0x1234_0000_0001));
+    let array = Array::described(ElementType::List, descriptor, vec![fields(1), fields(2)]).unwrap();
+    both_ways(Orders { all: vec![one(1), one(2)] }, map([("all", array.clone())]));
+    // any value is told what describes it, and who asks for none does not see it
+    assert_eq!(
+        from_value(&array.clone().into()),
+        Ok(vec![
+            order(vec![1_u32.into(), Value::Null, 4_u8.into()]),
+            order(vec![2_u32.into(), Value::Null, 4_u8.into()])
+        ])
+    );
+    assert_eq!(from_value(&array.into()), Ok(vec![(1_u8, (), 4_u8), (2, (), 4)]));
+}
+
+#[test]
+fn nulls_with_a_descriptor_in_an_array_are_something() {
+    let nulls = Array::described(ElementType::Null, Some(Value::Ulong(1)), vec![Value::Null]).unwrap();
+    let described = Value::from(Described { descriptor: Value::Ulong(1), value: Value::Null });
+    assert_eq!(from_value(&nulls.into()), Ok(vec![Some(described)]));
 }
 
 #[test]

@@ -194,6 +194,18 @@ fn elements_of_several_types_are_no_array() {
 }
 
 #[test]
+fn elements_with_several_descriptors_are_no_array() {
+    #[derive(Serialize)]
+    struct Mixed(#[serde(with = "amqp_codec::serde::array")] [Described; 2]);
+    let described = |number: u8| Described { descriptor: number.into(), value: Value::Null };
+    let error = to_value(&Mixed([described(1), described(2)])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "expected the same descriptor for every element of the array, found another in front of described value"
+    );
+}
+
+#[test]
 fn octets_that_are_no_amqp_are_said_to_be_so() {
     let error = from_bytes::<u32>(Bytes::from_static(b"\x70\0")).unwrap_err();
     assert_eq!(error.as_decode_error().map(|error| error.offset()), Some(1));

@@ -2,8 +2,7 @@
 
 use super::de::ValueDeserializer;
 use super::depth::Depth;
-use super::error::{Error, Segment, type_name};
-use super::types::index_of;
+use super::error::{Error, Segment};
 use crate::types::{Array, Map, Value};
 use ::serde::Deserialize;
 use ::serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
@@ -16,20 +15,19 @@ use ::serde::{Deserializer, forward_to_deserialize_any};
 pub(super) struct Items<I> {
     items: I,
     taken: usize,
-    depth: Depth,
     /// Whether an error names the item by its number.
     is_numbered: bool,
 }
 
-impl<'de, I: Iterator<Item = &'de Value>> Items<I> {
+impl<'de, I: Iterator<Item = ValueDeserializer<'de>>> Items<I> {
     /// Items of a list or array.
-    pub(super) const fn new(items: I, depth: Depth) -> Self {
-        Self { items, taken: 0, depth, is_numbered: true }
+    pub(super) const fn new(items: I) -> Self {
+        Self { items, taken: 0, is_numbered: true }
     }
 
     /// Parts of something that is no list.
-    pub(super) const fn parts(items: I, depth: Depth) -> Self {
-        Self { items, taken: 0, depth, is_numbered: false }
+    pub(super) const fn parts(items: I) -> Self {
+        Self { items, taken: 0, is_numbered: false }
     }
 
     /// Shows all of them, or it is an error.
@@ -42,7 +40,7 @@ impl<'de, I: Iterator<Item = &'de Value>> Items<I> {
     }
 }
 
-impl<'de, I: Iterator<Item = &'de Value>> SeqAccess<'de> for Items<I> {
+impl<'de, I: Iterator<Item = ValueDeserializer<'de>>> SeqAccess<'de> for Items<I> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -51,7 +49,7 @@ impl<'de, I: Iterator<Item = &'de Value>> SeqAccess<'de> for Items<I> {
         };
         let index = self.taken;
         self.taken += 1;
-        let read = seed.deserialize(ValueDeserializer::at(item, self.depth));
+        let read = seed.deserialize(item);
         let number =
             |error: Error| if self.is_numbered { error.within(Segment::Index(index)) } else { error };
         read.map(Some).map_err(number)
@@ -181,7 +179,8 @@ impl<'de, I: Iterator<Item = &'de Value>> Deserializer<'de> for Row<I> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        Items::new(self.items, self.depth).visited_by(visitor)
+        let depth = self.depth;
+        Items::new(self.items.map(|item| ValueDeserializer::at(item, depth))).visited_by(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -268,27 +267,14 @@ impl<'de> VariantAccess<'de> for OneEntry<'de> {
 }
 
 /// A value as a variant of all types, so that [`Value`] is read without loss.
-pub(super) struct Typed<'de> {
-    value: &'de Value,
-    depth: Depth,
-}
-
-impl<'de> Typed<'de> {
-    pub(super) const fn new(value: &'de Value, depth: Depth) -> Self {
-        Self { value, depth }
-    }
-
-    fn unexpected(&self, expected: &dyn Expected) -> Error {
-        Error::expected(expected, type_name(self.value))
-    }
-}
+pub(super) struct Typed<'de>(pub(super) ValueDeserializer<'de>);
 
 impl<'de> EnumAccess<'de> for Typed<'de> {
     type Error = Error;
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Error> {
-        let index: U32Deserializer<Error> = index_of(self.value).into_deserializer();
+        let index: U32Deserializer<Error> = self.0.index().into_deserializer();
         Ok((seed.deserialize(index)?, self))
     }
 }
@@ -301,11 +287,11 @@ impl<'de> VariantAccess<'de> for Typed<'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(ValueDeserializer::at(self.value, self.depth))
+        seed.deserialize(self.0)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
-        Err(self.unexpected(&visitor))
+        Err(self.0.unexpected(&visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -313,6 +299,6 @@ impl<'de> VariantAccess<'de> for Typed<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        Err(self.unexpected(&visitor))
+        Err(self.0.unexpected(&visitor))
     }
 }

@@ -4,6 +4,7 @@ use super::access::{Entries, Items, Named, OneEntry, Parts, Typed};
 use super::depth::Depth;
 use super::error::{Error, type_name};
 use super::name;
+use super::types::{DESCRIBED_INDEX, index_of};
 use crate::types::Value;
 use ::serde::de::value::{BorrowedStrDeserializer, SeqDeserializer};
 use ::serde::de::{Expected, IntoDeserializer, Visitor};
@@ -28,6 +29,8 @@ pub(super) static NULL: Value = Value::Null;
 #[derive(Clone, Copy, Debug)]
 pub struct ValueDeserializer<'de> {
     value: &'de Value,
+    /// What describes the value besides, outermost first: the descriptors of the array whose element it is.
+    descriptors: &'de [Value],
     depth: Depth,
     /// Whether a struct is expected as the list of its fields.
     is_list: bool,
@@ -41,7 +44,17 @@ impl<'de> ValueDeserializer<'de> {
     }
 
     pub(super) const fn at(value: &'de Value, depth: Depth) -> Self {
-        Self { value, depth, is_list: false }
+        Self { value, descriptors: &[], depth, is_list: false }
+    }
+
+    /// An element of an array with descriptors.
+    pub(super) const fn described_by(self, descriptors: &'de [Value]) -> Self {
+        Self { descriptors, ..self }
+    }
+
+    /// The number of the value's type.
+    pub(super) fn index(&self) -> u32 {
+        if self.descriptors.is_empty() { index_of(self.value) } else { DESCRIBED_INDEX }
     }
 
     /// The value, without descriptors: they mean something only to those who ask for them (§1.3.2).
@@ -57,7 +70,7 @@ impl<'de> ValueDeserializer<'de> {
         Ok(Self { depth: self.depth.step()?, ..self })
     }
 
-    fn unexpected(&self, expected: &dyn Expected) -> Error {
+    pub(super) fn unexpected(&self, expected: &dyn Expected) -> Error {
         Error::expected(expected, type_name(self.content()))
     }
 
@@ -82,8 +95,26 @@ impl<'de> ValueDeserializer<'de> {
         })
     }
 
-    fn items<V: Visitor<'de>>(self, items: &'de [Value], visitor: V) -> Result<V::Value, Error> {
-        Items::new(items.iter(), self.depth.level()?).visited_by(visitor)
+    fn items<V: Visitor<'de>>(
+        self,
+        items: &'de [Value],
+        descriptors: &'de [Value],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let depth = self.depth.level()?;
+        let items = items.iter().map(|item| Self::at(item, depth).described_by(descriptors));
+        Items::new(items).visited_by(visitor)
+    }
+
+    /// The descriptor in front, and what it describes.
+    fn described<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let depth = self.depth.level()?;
+        let (descriptor, value) = match (self.descriptors.split_first(), self.value) {
+            (Some((first, others)), value) => (first, Self::at(value, depth).described_by(others)),
+            (None, Value::Described(described)) => (&described.descriptor, Self::at(&described.value, depth)),
+            (None, other) => return Err(Error::expected("described value", type_name(other))),
+        };
+        Items::parts([Self::at(descriptor, depth), value].into_iter()).visited_by(visitor)
     }
 
     /// A list of so many fields; the nulls at its end may be left out (§1.4).
@@ -92,7 +123,8 @@ impl<'de> ValueDeserializer<'de> {
             return Err(self.unexpected(&visitor));
         };
         let missing = std::iter::repeat_n(&NULL, len.saturating_sub(items.len()));
-        Items::new(items.iter().chain(missing), self.depth.level()?).visited_by(visitor)
+        let depth = self.depth.level()?;
+        Items::new(items.iter().chain(missing).map(|item| Self::at(item, depth))).visited_by(visitor)
     }
 
     /// What one of the crate's own types is read from.
@@ -154,8 +186,8 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
             Value::Binary(octets) => visitor.visit_borrowed_bytes(octets),
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Symbol(text) => visitor.visit_borrowed_str(text.as_str()),
-            Value::List(items) => self.items(items, visitor),
-            Value::Array(array) => self.items(array.elements(), visitor),
+            Value::List(items) => self.items(items, &[], visitor),
+            Value::Array(array) => self.items(array.elements(), array.descriptors(), visitor),
             Value::Map(map) => visitor.visit_map(Entries::new(map, self.depth.level()?)),
         }
     }
@@ -189,7 +221,8 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self.step()?) }
+        let is_null = self.value.is_null() && self.descriptors.is_empty();
+        if is_null { visitor.visit_none() } else { visitor.visit_some(self.step()?) }
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -209,20 +242,14 @@ impl<'de> Deserializer<'de> for ValueDeserializer<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match name {
-            name::VALUE => visitor.visit_enum(Typed::new(self.value, self.depth)),
+            name::VALUE => visitor.visit_enum(Typed(self)),
             name::LIST => visitor.visit_newtype_struct(Self { is_list: true, ..self.step()? }),
             name::ARRAY => match self.content() {
                 Value::Array(array) => visitor.visit_map(Parts::new(array, self.depth.level()?)),
                 Value::List(_) => self.deserialize_any(visitor),
                 other => Err(Error::expected("array", type_name(other))),
             },
-            name::DESCRIBED => match self.value {
-                Value::Described(described) => {
-                    let parts = [&described.descriptor, &described.value];
-                    Items::parts(parts.into_iter(), self.depth.level()?).visited_by(visitor)
-                }
-                other => Err(Error::expected("described value", type_name(other))),
-            },
+            name::DESCRIBED => self.described(visitor),
             name::SYMBOL
             | name::TIMESTAMP
             | name::UUID

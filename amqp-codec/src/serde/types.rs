@@ -6,7 +6,7 @@ use super::name;
 use crate::types::{
     Array, Decimal32, Decimal64, Decimal128, Described, ElementType, Fields, Map, Symbol, Timestamp, Value,
 };
-use crate::{Bytes, Uuid};
+use crate::{ByteString, Bytes, Uuid};
 use ::serde::de::value::MapAccessDeserializer;
 use ::serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -32,6 +32,36 @@ impl<'de, I: Deserialize<'de>, T, E: fmt::Display> Visitor<'de> for Newtype<I, T
     }
 }
 
+impl Serialize for ByteString {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteString {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = ByteString;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ByteString, E> {
+                Ok(text.into())
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<ByteString, E> {
+                Ok(text.into())
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
 impl Serialize for Symbol {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(name::SYMBOL, self.as_str())
@@ -40,7 +70,7 @@ impl Serialize for Symbol {
 
 impl<'de> Deserialize<'de> for Symbol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let convert = |text: String| Self::try_from(text).map_err(|_| "another character");
+        let convert = |text: ByteString| Self::try_from(text).map_err(|_| "another character");
         deserializer
             .deserialize_newtype_struct(name::SYMBOL, Newtype { expected: "symbol in ASCII", convert })
     }
@@ -231,19 +261,32 @@ fn read_all<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(items: &mut A) -> Resul
     Ok(all)
 }
 
-/// The array of values of one type, which is that of the first; of nulls if there are none.
-fn array_of(elements: Vec<Value>) -> Result<Array, Error> {
-    let element_type = match elements.first() {
-        None => ElementType::Null,
-        Some(first) => first
-            .element_type()
-            .ok_or_else(|| Error::expected("elements without descriptors for an array", "described value"))?,
-    };
+/// The array of values of one type, which is that of the first, and with one descriptor, if any; of nulls if there are
+/// none.
+fn array_of(mut elements: Vec<Value>) -> Result<Array, Error> {
+    let mut descriptors = Vec::new();
+    while let Some(Value::Described(first)) = elements.first() {
+        let shared = first.descriptor.clone();
+        elements = elements.into_iter().map(|element| without(&shared, element)).collect::<Result<_, _>>()?;
+        descriptors.push(shared);
+    }
+    let element_type = elements.first().and_then(Value::element_type).unwrap_or(ElementType::Null);
     if let Some(other) = elements.iter().find(|element| element.element_type() != Some(element_type)) {
         let expected = format_args!("{} as every element of the array", element_type.name());
         return Err(Error::expected(expected, type_name(other)));
     }
-    Array::new(element_type, elements).map_err(::serde::ser::Error::custom)
+    Array::with_descriptors(element_type, descriptors, elements).map_err(::serde::ser::Error::custom)
+}
+
+/// What this descriptor describes.
+fn without(descriptor: &Value, element: Value) -> Result<Value, Error> {
+    match element {
+        Value::Described(described) if described.descriptor == *descriptor => Ok(described.value),
+        other => {
+            let expected = "the same descriptor for every element of the array";
+            Err(Error::expected(expected, format_args!("another in front of {}", type_name(&other))))
+        }
+    }
 }
 
 /// The array that was serialized as its parts, or as its elements.
@@ -383,7 +426,8 @@ pub(super) fn index_of(value: &Value) -> u32 {
     known.map_or(DESCRIBED_INDEX, |(index, _)| index)
 }
 
-const DESCRIBED_INDEX: u32 = 24;
+/// The number after the last.
+pub(super) const DESCRIBED_INDEX: u32 = 24;
 
 /// The type of which this is the number; none for described values.
 fn type_at(index: u32) -> Option<ElementType> {
@@ -459,7 +503,7 @@ pub(super) fn read_typed<'de, A: ::serde::de::VariantAccess<'de>>(
         ElementType::Timestamp => Value::Timestamp(access.newtype_variant()?),
         ElementType::Uuid => Value::Uuid(access.newtype_variant::<AmqpUuid>()?.0),
         ElementType::Binary => Value::Binary(access.newtype_variant()?),
-        ElementType::String => Value::from(access.newtype_variant::<String>()?),
+        ElementType::String => Value::String(access.newtype_variant()?),
         ElementType::Symbol => Value::Symbol(access.newtype_variant()?),
         ElementType::List => Value::List(access.newtype_variant()?),
         ElementType::Map => Value::Map(access.newtype_variant()?),

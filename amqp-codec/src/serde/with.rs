@@ -235,7 +235,7 @@ pub mod binary {
 /// Values in a row as an array (§1.6.24), not as a list: `#[serde(with = "amqp_codec::serde::array")]` for `Vec` and the
 /// like. Lists are read too.
 ///
-/// The elements must become values of one AMQP type, without descriptors. Of no elements an array of nulls is made,
+/// The elements must become values of one AMQP type, with the same descriptor or none. Of no elements an array of nulls is made,
 /// because their type cannot be known; a field of type [`Array`](crate::types::Array) keeps it.
 ///
 /// ```
