@@ -1,9 +1,12 @@
 //! Transactions (part 4).
 
-use crate::composite::{DecodeField, composite};
-use crate::messaging::DeliveryState;
+use crate::composite::{Composite, DecodeField, Descriptor, composite};
+use crate::decode::{Decode, Decoder};
+use crate::encode::Encode;
+use crate::error::DecodeError;
+use crate::messaging::{Body, DeliveryState, Message};
 use crate::types::{Symbol, Value};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 composite! {
     /// The target of a link that controls transactions (§4.5.1).
@@ -46,6 +49,62 @@ composite! {
         mandatory txn_id: Bytes;
         /// What the delivery will be when the transaction is committed.
         optional outcome: Option<DeliveryState>;
+    }
+}
+
+/// What a message to a coordinator carries, as an amqp-value (§4.5.2, §4.5.3).
+///
+/// ```
+/// use amqp_codec::transactions::{Control, Declare};
+/// use amqp_codec::{Decode, messaging::Message};
+///
+/// let control = Control::Declare(Declare::new());
+/// let message = Message::from_bytes(control.to_message()).unwrap();
+/// assert_eq!(Control::of(&message).unwrap(), control);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Asks for a transaction.
+    Declare(Declare),
+    /// Ends one.
+    Discharge(Discharge),
+}
+
+impl Control {
+    /// The encoded message.
+    #[must_use]
+    pub fn to_message(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(64);
+        // The amqp-value section (§3.2.8), whose value is a composite.
+        out.put_slice(&[0x00, 0x53, 0x77]);
+        match self {
+            Self::Declare(declare) => declare.encode(&mut out),
+            Self::Discharge(discharge) => discharge.encode(&mut out),
+        }
+        out.freeze()
+    }
+
+    /// Reads the body of a message.
+    ///
+    /// # Errors
+    /// If the body is no amqp-value with a declare or a discharge.
+    pub fn of(message: &Message) -> Result<Self, DecodeError> {
+        match &message.body {
+            Body::Value(value) => Self::from_bytes(value.to_bytes()),
+            _ => Self::from_bytes(Bytes::new()),
+        }
+    }
+}
+
+const CONTROLS: [Descriptor; 2] = [Declare::DESCRIPTOR, Discharge::DESCRIPTOR];
+
+impl Decode for Control {
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match input.descriptor(&CONTROLS)? {
+            Some(0x31) => Ok(Self::Declare(Declare::decode_list(input)?)),
+            Some(0x32) => Ok(Self::Discharge(Discharge::decode_list(input)?)),
+            _ => Err(input.unexpected("a declare or a discharge")),
+        }
     }
 }
 

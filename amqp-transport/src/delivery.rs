@@ -1,6 +1,6 @@
 //! Messages received, and the verdicts on them.
 
-use crate::engine::Incoming;
+use crate::engine::{Incoming, Serial};
 use crate::error::{Outcome, SettleError};
 use crate::session::LinkHandle;
 use crate::transaction::TransactionId;
@@ -24,6 +24,14 @@ pub struct Delivery {
 impl Delivery {
     pub(crate) fn new(link: &Arc<LinkHandle>, incoming: Incoming) -> Self {
         Self { link: Arc::clone(link), is_settled: incoming.settled, incoming }
+    }
+
+    pub(crate) const fn link(&self) -> &Arc<LinkHandle> {
+        &self.link
+    }
+
+    pub(crate) const fn id(&self) -> Serial {
+        self.incoming.id
     }
 
     /// The encoded message.

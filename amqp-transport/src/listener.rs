@@ -12,6 +12,7 @@ use crate::runtime::random::random;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
+use amqp_codec::transactions::Coordinator;
 use amqp_codec::transport::{Attach, ErrorInfo, Open, Role, conditions};
 use amqp_codec::types::{Fields, Symbol, Value};
 use std::fmt;
@@ -262,6 +263,16 @@ impl LinkRequest {
     /// If the link or its session ended meanwhile.
     pub fn accept_as_receiver(self, target: Target, credit: Credit) -> Result<Receiver, LinkError> {
         let termini = Termini { source: None, target: Some(TargetArchetype::Target(target)) };
+        Ok(Receiver::new(self.accept(termini, credit)?))
+    }
+
+    /// Accepts a peer that controls transactions (§4.2).
+    pub(crate) fn accept_as_coordinator(
+        self,
+        coordinator: Coordinator,
+        credit: Credit,
+    ) -> Result<Receiver, LinkError> {
+        let termini = Termini { source: None, target: Some(TargetArchetype::Coordinator(coordinator)) };
         Ok(Receiver::new(self.accept(termini, credit)?))
     }
 

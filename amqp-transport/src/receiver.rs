@@ -115,6 +115,10 @@ impl Receiver {
         Self { link }
     }
 
+    pub(crate) const fn link(&self) -> &Arc<LinkHandle> {
+        &self.link
+    }
+
     /// The next delivery. Cancel-safe: a delivery is either returned or still waits.
     ///
     /// # Errors

@@ -301,6 +301,22 @@ impl Sender {
         Ok(MessageWriter::new(Arc::clone(&self.link), number, confirmation))
     }
 
+    pub(crate) const fn link(&self) -> &Arc<LinkHandle> {
+        &self.link
+    }
+
+    /// Hands a message over that leaves when there is credit; nobody wants to know its outcome.
+    pub(crate) fn leave(&self, payload: impl Into<Payload>) {
+        let payload = payload.into();
+        self.link.shared().act(|state| {
+            let token = state.new_confirm();
+            match state.engine.send(self.link.key, outgoing(payload, false, token)) {
+                Ok(_) => state.abandon_confirm(token),
+                Err(_) => state.cancel_confirm(token),
+            }
+        });
+    }
+
     /// Sends a message settled as soon as there is credit: nobody confirms it, and it may be lost.
     ///
     /// Dropping the future sends nothing.

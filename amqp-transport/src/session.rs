@@ -6,6 +6,7 @@ use crate::error::{LinkError, SessionError};
 use crate::receiver::{Receiver, ReceiverOptions};
 use crate::runtime::shared::Shared;
 use crate::sender::{Sender, SenderOptions};
+use crate::transaction::Controller;
 use amqp_codec::transport::{Attach, ErrorInfo};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -131,6 +132,14 @@ impl Session {
         Ok(Arc::new(link))
     }
 
+    /// Attaches a link to the coordinator of transactions (§4.2). Dropping the future detaches it again.
+    ///
+    /// # Errors
+    /// As [`Session::sender`]; [`LinkError::Refused`] with `amqp:not-implemented` from a peer without transactions.
+    pub async fn controller(&self) -> Result<Controller, LinkError> {
+        Controller::attach(self).await
+    }
+
     /// Ends the session with all its links and waits until the peer has answered. Dropping the future does not stop
     /// the ending.
     pub async fn end(&self) {
@@ -178,6 +187,12 @@ impl LinkHandle {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.session.shared()
+    }
+
+    /// Whether both links are on one connection, and on one session.
+    pub(crate) fn shares(&self, other: &Self) -> (bool, bool) {
+        let on_one_connection = Arc::ptr_eq(self.shared(), other.shared());
+        (on_one_connection, on_one_connection && self.session.key == other.session.key)
     }
 
     /// Why the link ended, if it has.

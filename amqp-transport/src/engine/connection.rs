@@ -688,7 +688,7 @@ impl Engine {
 
     // ---- poll ---------------------------------------------------------------------------------------------
 
-    pub(super) fn flush_sessions(&mut self) {
+    pub(crate) fn flush_sessions(&mut self) {
         let mut again = Vec::new();
         for key in std::mem::take(&mut self.io.dirty) {
             if let Some(session) = self.sessions.get_mut(key.0)

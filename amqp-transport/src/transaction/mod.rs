@@ -1,4 +1,36 @@
 //! Transactions (part 4): several messages sent and several verdicts given, all or none of which take effect.
+//!
+//! ```no_run
+//! # async fn run(session: amqp_transport::Session) -> Result<(), Box<dyn std::error::Error>> {
+//! use amqp_codec::messaging::Message;
+//! use amqp_transport::{Outcome, ReceiverOptions, SenderOptions};
+//!
+//! let orders = session.receiver(ReceiverOptions::new("orders")).await?;
+//! let invoices = session.sender(SenderOptions::new("invoices")).await?;
+//! let controller = session.controller().await?;
+//!
+//! let order = orders.recv().await?;
+//! let transaction = controller.declare().await?;
+//! transaction.send(&invoices, Message::data("an invoice")).await?.accepted()?;
+//! transaction.settle(order, Outcome::Accepted)?;
+//! // The order is gone and the invoice is there, or neither.
+//! transaction.commit().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The side that has the messages, the resource, takes the controllers' links with a [`Coordinator`]; see there.
+
+#[cfg(feature = "tokio")]
+mod controller;
+#[cfg(feature = "tokio")]
+mod coordinator;
+mod error;
+
+#[cfg(feature = "tokio")]
+pub use controller::{Controller, Post, Transaction};
+#[cfg(feature = "tokio")]
+pub use coordinator::{ControlLink, Coordinator, CoordinatorLimits, Discharge};
+pub use error::TransactionError;
 
 use crate::engine::Serial;
 use crate::error::Outcome;
@@ -6,6 +38,19 @@ use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transactions::TransactionalState;
 use bytes::Bytes;
 use std::fmt;
+
+/// What a coordinator can do (§4.5.6); what is here is what [`Coordinator`] offers.
+#[cfg(feature = "tokio")]
+mod capability {
+    use amqp_codec::types::Symbol;
+
+    /// Transactions at one resource.
+    pub(super) const LOCAL: Symbol = Symbol::from_static("amqp:local-transactions");
+    /// Several transactions at once on a session.
+    pub(super) const MULTI_TXNS_PER_SESSION: Symbol = Symbol::from_static("amqp:multi-txns-per-ssn");
+    /// One transaction over several sessions of the connection.
+    pub(super) const MULTI_SESSIONS_PER_TXN: Symbol = Symbol::from_static("amqp:multi-ssns-per-txn");
+}
 
 /// Names a transaction to its coordinator: up to 32 octets (§4.5.7).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

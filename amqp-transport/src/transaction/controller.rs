@@ -1,0 +1,340 @@
+//! The side that decides: declares transactions, posts and retires within them, commits or rolls back (§4.2 to §4.4).
+
+use super::{Provisional, TransactionError, TransactionId, capability};
+use crate::delivery::Delivery;
+use crate::engine::{LinkOptions, Serial, Termini};
+use crate::error::{LinkError, Outcome, SendError, SettleError};
+use crate::receiver::Receiver;
+use crate::sender::{Confirmation, Payload, Sender};
+use crate::session::{LinkHandle, Session};
+use amqp_codec::messaging::{DeliveryState, Source, TargetArchetype};
+use amqp_codec::transactions::{Control, Coordinator, Declare, Discharge};
+use amqp_codec::transport::SenderSettleMode;
+use amqp_codec::types::Symbol;
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// The outcomes that a coordinator's answers may have.
+const OUTCOMES: [&str; 3] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:declared:list"];
+
+/// A link to a coordinator: declares transactions. Any number of them may be open at once if the coordinator offers
+/// `amqp:multi-txns-per-ssn`. Clones are the same link; when the last clone and the last transaction are dropped it is
+/// closed, and the coordinator rolls back what is not discharged.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    sender: Sender,
+}
+
+impl Controller {
+    pub(crate) async fn attach(session: &Session) -> Result<Self, LinkError> {
+        let source =
+            Source { outcomes: OUTCOMES.into_iter().map(Symbol::from_static).collect(), ..Source::default() };
+        let mut coordinator = Coordinator::new();
+        coordinator.capabilities.push(capability::LOCAL);
+        let mut link = LinkOptions::sender(Uuid::new_v4().to_string(), "");
+        link.termini =
+            Termini { source: Some(source), target: Some(TargetArchetype::Coordinator(coordinator)) };
+        link.snd_settle_mode = SenderSettleMode::Unsettled;
+        Ok(Self { sender: Sender::new(session.attach(link).await?) })
+    }
+
+    /// Whether the coordinator offers a capability, such as `amqp:multi-txns-per-ssn` (§4.5.6).
+    #[must_use]
+    pub fn offers(&self, capability: &str) -> bool {
+        match self.sender.remote_attach().and_then(|attach| attach.target.as_ref()) {
+            Some(TargetArchetype::Coordinator(coordinator)) => {
+                coordinator.capabilities.iter().any(|offered| offered.as_str() == capability)
+            }
+            _ => false,
+        }
+    }
+
+    /// Declares a transaction (§4.3). If the future is dropped, a transaction that was declared is rolled back.
+    ///
+    /// # Errors
+    /// [`TransactionError::NotDeclared`], [`TransactionError::Ended`].
+    pub async fn declare(&self) -> Result<Transaction, TransactionError> {
+        let controller = self.clone();
+        let (tell, told) = oneshot::channel();
+        // A task of its own, so that an id that comes late has somebody who gives it back: a transaction that nobody
+        // takes is dropped.
+        tokio::spawn(async move { tell.send(controller.declare_here().await) });
+        told.await.unwrap_or(Err(TransactionError::Ended(LinkError::DetachedLocally)))
+    }
+
+    async fn declare_here(self) -> Result<Transaction, TransactionError> {
+        let message = Control::Declare(Declare::new()).to_message();
+        let ended = |error: SendError| match error {
+            SendError::NotSent(error) | SendError::Unknown(error) => TransactionError::Ended(error),
+            error => TransactionError::Send(error),
+        };
+        match self.sender.send(message).await.map_err(ended)? {
+            Outcome::Other(DeliveryState::Declared(declared)) => {
+                let id = TransactionId::new(Bytes::copy_from_slice(&declared.txn_id));
+                Ok(Transaction { controller: self, id, used: Mutex::default(), is_discharged: false })
+            }
+            Outcome::Rejected(error) => Err(TransactionError::NotDeclared(error)),
+            outcome => Err(TransactionError::Unexpected(outcome)),
+        }
+    }
+
+    /// Closes the link and waits for the peer's answer: what is not discharged is rolled back.
+    ///
+    /// # Errors
+    /// Why the link had ended before.
+    pub async fn close(&self) -> Result<(), LinkError> {
+        self.sender.close().await
+    }
+
+    /// Waits until the link to the coordinator ends, and tells why: what is not discharged is rolled back.
+    pub async fn detached(&self) -> LinkError {
+        self.sender.detached().await
+    }
+
+    /// Whether a transaction may take in what happens on this link (§4.4.1).
+    fn check(&self, link: &LinkHandle) -> Result<(), TransactionError> {
+        let (on_one_connection, on_one_session) = self.sender.link().shares(link);
+        let spans_sessions = || self.offers(capability::MULTI_SESSIONS_PER_TXN.as_str());
+        if on_one_session || (on_one_connection && spans_sessions()) {
+            Ok(())
+        } else {
+            Err(TransactionError::OtherSession)
+        }
+    }
+}
+
+/// A transaction (§4.1). What is done within it takes effect with [`Transaction::commit`]; dropped, it is rolled back.
+#[derive(Debug)]
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct Transaction {
+    controller: Controller,
+    id: TransactionId,
+    used: Mutex<Used>,
+    is_discharged: bool,
+}
+
+/// What was done within a transaction, as far as its end must know.
+#[derive(Debug, Default)]
+struct Used {
+    posts: Vec<Posts>,
+    /// Verdicts that the peer has to settle.
+    retired: Vec<(Arc<LinkHandle>, Serial)>,
+    acquiring: Vec<Receiver>,
+}
+
+/// What was posted on one link.
+#[derive(Debug)]
+struct Posts {
+    sender: Sender,
+    /// Those whose outcome has not come.
+    open: Arc<AtomicUsize>,
+}
+
+impl Transaction {
+    /// The coordinator's name for it.
+    #[must_use]
+    pub const fn id(&self) -> &TransactionId {
+        &self.id
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message within the transaction and waits for what its outcome will be once that is committed (§4.4.1).
+    ///
+    /// Dropping the future before the peer gave credit posts nothing; later, the message is part of the transaction.
+    ///
+    /// # Errors
+    /// [`TransactionError::Send`], [`TransactionError::OtherSession`]. An outcome other than accepted is no error here:
+    /// see [`Outcome::accepted`].
+    pub async fn send(
+        &self,
+        sender: &Sender,
+        payload: impl Into<Payload>,
+    ) -> Result<Outcome, TransactionError> {
+        Ok(self.deliver(sender, payload).await?.await?)
+    }
+
+    /// As [`Transaction::send`], but gives a future for the outcome: many messages can be on their way like this.
+    ///
+    /// Dropping this future posts nothing.
+    ///
+    /// # Errors
+    /// As [`Transaction::send`].
+    pub async fn deliver(
+        &self,
+        sender: &Sender,
+        payload: impl Into<Payload>,
+    ) -> Result<Post, TransactionError> {
+        self.controller.check(sender.link())?;
+        let open = self.count_posts(sender);
+        let payload = payload.into().in_transaction(&self.id);
+        let confirmation = sender.deliver(payload).await?;
+        open.fetch_add(1, Ordering::SeqCst);
+        Ok(Post { confirmation, open })
+    }
+
+    fn count_posts(&self, sender: &Sender) -> Arc<AtomicUsize> {
+        let mut used = self.used();
+        if let Some(posts) = used.posts.iter().find(|posts| Arc::ptr_eq(posts.sender.link(), sender.link())) {
+            return Arc::clone(&posts.open);
+        }
+        let open = Arc::<AtomicUsize>::default();
+        used.posts.push(Posts { sender: sender.clone(), open: Arc::clone(&open) });
+        open
+    }
+
+    /// Gives a verdict on a delivery that takes effect when the transaction is committed (§4.4.2). If it is rolled back
+    /// the delivery goes back to the peer, and comes again to this consumer or another.
+    ///
+    /// # Errors
+    /// [`TransactionError::Settle`] if the delivery is not this side's any more, [`TransactionError::OtherSession`].
+    pub fn settle(&self, delivery: Delivery, outcome: Outcome) -> Result<(), TransactionError> {
+        self.controller.check(delivery.link())?;
+        let (link, id) = (Arc::clone(delivery.link()), delivery.id());
+        delivery.settle(Outcome::Provisional(Box::new(Provisional::new(self.id.clone(), outcome))))?;
+        if link.shared().look(|state| state.engine.is_unsettled(link.key, id)) {
+            self.used().retired.push((link, id));
+        }
+        Ok(())
+    }
+
+    /// Has the peer acquire what it sends to this receiver from now on within the transaction (§4.4.3), until that is
+    /// discharged. Few peers know how; those that do not detach the link. Drain the link before the discharge.
+    ///
+    /// # Errors
+    /// [`TransactionError::OtherSession`]; [`TransactionError::Settle`] if the link ended.
+    pub fn acquire(&self, receiver: &Receiver) -> Result<(), TransactionError> {
+        self.controller.check(receiver.link())?;
+        let link = receiver.link();
+        link.shared()
+            .act(|state| state.engine.set_acquisition(link.key, Some(self.id.octets().clone())))
+            .map_err(SettleError::from)?;
+        self.used().acquiring.push(receiver.clone());
+        Ok(())
+    }
+
+    /// Commits: everything done within the transaction takes effect, or nothing (§4.3).
+    ///
+    /// Dropping the future before the discharge left rolls back; later, the result is not known.
+    ///
+    /// # Errors
+    /// Why it was rolled back; or [`TransactionError::Unknown`].
+    pub async fn commit(mut self) -> Result<(), TransactionError> {
+        // A discharge must not overtake what was posted.
+        let posts = std::mem::take(&mut self.used().posts);
+        for Posts { sender, open } in posts {
+            if let Some(error) = all_sent(&sender).await
+                && open.load(Ordering::SeqCst) > 0
+            {
+                return Err(TransactionError::PostLost(error));
+            }
+        }
+        self.discharge(false).await
+    }
+
+    /// Rolls back: nothing done within the transaction takes effect (§4.3). Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// [`TransactionError::UnknownId`] and the like, of a coordinator that had rolled back before.
+    pub async fn rollback(mut self) -> Result<(), TransactionError> {
+        match self.discharge(true).await {
+            // With the link everything on it is rolled back.
+            Err(TransactionError::Ended(_) | TransactionError::Unknown(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn discharge(&mut self, fail: bool) -> Result<(), TransactionError> {
+        let confirmation =
+            self.controller.sender.deliver(self.end(fail)).await.map_err(TransactionError::of_loss)?;
+        self.is_discharged = true;
+        let result = match confirmation.await {
+            Ok(Outcome::Accepted) => Ok(()),
+            Ok(Outcome::Rejected(error)) => Err(TransactionError::of_refusal(error)),
+            Ok(outcome) => Err(TransactionError::Unexpected(outcome)),
+            Err(error) => Err(TransactionError::of_loss(error)),
+        };
+        let is_committed = !fail && matches!(result, Ok(()) | Err(TransactionError::Unknown(_)));
+        self.let_go(is_committed);
+        result
+    }
+
+    /// The message that ends the transaction. What was decided on other sessions goes first.
+    fn end(&self, fail: bool) -> Payload {
+        self.controller.sender.link().shared().act(|state| state.engine.flush_sessions());
+        let mut discharge = Discharge::new(self.id.octets().clone());
+        discharge.fail = Some(fail);
+        Control::Discharge(discharge).to_message().into()
+    }
+
+    /// The transaction is over: its deliveries are as before, or the peer settles them.
+    fn let_go(&self, is_committed: bool) {
+        let Used { retired, acquiring, .. } = std::mem::take(&mut *self.used());
+        for receiver in acquiring {
+            let link = receiver.link();
+            // The link may be gone, and its acquisition with it.
+            let _ = link.shared().act(|state| state.engine.set_acquisition(link.key, None));
+        }
+        if is_committed {
+            return;
+        }
+        for (link, id) in retired {
+            link.shared().act(|state| {
+                state.engine.revert(link.key, id);
+                // If the peer took it back meanwhile, so much the better.
+                let _ = state.engine.settle(link.key, id, Outcome::Released);
+            });
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.is_discharged {
+            self.controller.sender.leave(self.end(true));
+            self.let_go(false);
+        }
+    }
+}
+
+/// Waits until everything handed over on a link has left; gives why the link ended, if it has.
+async fn all_sent(sender: &Sender) -> Option<LinkError> {
+    let link = sender.link();
+    link.shared()
+        .wait(&link.changed, |state| match state.engine.credit(link.key) {
+            Err(error) => Some(Some(error)),
+            Ok(_) => state.engine.is_sent(link.key).then_some(None),
+        })
+        .await
+}
+
+/// What the outcome of a message will be once its transaction is committed. Dropping it means that nobody wants to know.
+#[derive(Debug)]
+#[must_use = "a message is stored only if its outcome is accepted and its transaction committed"]
+pub struct Post {
+    confirmation: Confirmation,
+    open: Arc<AtomicUsize>,
+}
+
+impl Future for Post {
+    type Output = Result<Outcome, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.confirmation).poll(cx);
+        polled.map_ok(|outcome| {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            match outcome {
+                Outcome::Provisional(provisional) => provisional.outcome,
+                outcome => outcome,
+            }
+        })
+    }
+}

@@ -1,0 +1,307 @@
+//! The resource's side: takes the links of controllers, and tells the application what to do.
+
+use super::{TransactionId, capability};
+use crate::delivery::Delivery;
+use crate::engine::credit::Credit;
+use crate::error::{LinkError, Outcome, SettleError};
+use crate::listener::LinkRequest;
+use crate::receiver::Receiver;
+use amqp_codec::messaging::{DeliveryState, TargetArchetype};
+use amqp_codec::transactions::{Control, Coordinator as Target, Declared};
+use amqp_codec::transport::{Attach, ErrorInfo, conditions};
+use bytes::Bytes;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Requests of one controller that may wait.
+const CREDIT: u32 = 16;
+
+/// What one connection may have. Set fields on a default value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CoordinatorLimits {
+    /// Transactions that may be declared at once. One more is rejected with `amqp:resource-limit-exceeded`. Default 100.
+    pub transactions: usize,
+}
+
+impl Default for CoordinatorLimits {
+    fn default() -> Self {
+        Self { transactions: 100 }
+    }
+}
+
+/// The transactions of one connection, at the side that has the messages. Clones are the same.
+///
+/// It knows which transactions are open. What is done within them is the application's to keep until the discharge:
+///
+/// - a message that arrives with a [`Delivery::transaction`] is stored only by the commit; answer it before the
+///   discharge with an [`Outcome::Provisional`];
+/// - an outcome that is [`Outcome::Provisional`] takes effect only by the commit; if it came unsettled, settle it then with
+///   [`Sender::settle`](crate::Sender::settle), or after a rollback call [`Sender::revert`](crate::Sender::revert).
+///
+/// [`Coordinator::check`] tells whether such a transaction is open. Everything that the peer did before a discharge
+/// waits at its links when [`ControlLink::next`] gives the discharge: take it from there first.
+///
+/// ```no_run
+/// # async fn run(incoming: amqp_transport::Incoming) {
+/// use amqp_transport::transaction::Coordinator;
+///
+/// let coordinator = Coordinator::new();
+/// while let Some(link) = incoming.next_link().await {
+///     if !link.attach().is_some_and(Coordinator::is_wanted) {
+///         continue;
+///     }
+///     let Ok(mut control) = coordinator.accept(link) else { continue };
+///     tokio::spawn(async move {
+///         while let Some(discharge) = control.next().await {
+///             // Apply or forget what was done within discharge.transaction().
+///             println!("{}: {}", discharge.transaction(), !discharge.is_rollback());
+///             discharge.done();
+///         }
+///     });
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: CoordinatorLimits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    ids: HashSet<TransactionId>,
+    declared: u64,
+}
+
+impl Default for Coordinator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Coordinator {
+    /// For one connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limits(CoordinatorLimits::default())
+    }
+
+    /// The same with these limits.
+    #[must_use]
+    pub fn with_limits(limits: CoordinatorLimits) -> Self {
+        Self { shared: Arc::new(Shared { limits, open: Mutex::default() }) }
+    }
+
+    /// Whether a link is to a coordinator.
+    #[must_use]
+    pub const fn is_wanted(attach: &Attach) -> bool {
+        matches!(attach.target, Some(TargetArchetype::Coordinator(_)))
+    }
+
+    /// Takes a link of a controller.
+    ///
+    /// # Errors
+    /// If the link or its session ended meanwhile.
+    pub fn accept(&self, request: LinkRequest) -> Result<ControlLink, LinkError> {
+        let outcomes = request
+            .attach()
+            .and_then(|attach| attach.source.as_ref())
+            .map(|source| source.outcomes.as_slice())
+            .unwrap_or_default();
+        let can_reject = outcomes.is_empty() || outcomes.iter().any(|it| it.as_str() == "amqp:rejected:list");
+        let mut target = Target::new();
+        target.capabilities =
+            vec![capability::LOCAL, capability::MULTI_TXNS_PER_SESSION, capability::MULTI_SESSIONS_PER_TXN];
+        let receiver = request.accept_as_coordinator(target, Credit::Auto(CREDIT))?;
+        Ok(ControlLink {
+            receiver,
+            shared: Arc::clone(&self.shared),
+            declared: HashSet::new(),
+            can_reject,
+            end: None,
+        })
+    }
+
+    /// Whether a transaction is open.
+    ///
+    /// # Errors
+    /// `amqp:transaction:unknown-id` if not: reject the message, or detach the link whose verdict it was.
+    pub fn check(&self, transaction: &TransactionId) -> Result<(), ErrorInfo> {
+        if self.shared.lock().ids.contains(transaction) { Ok(()) } else { Err(unknown(transaction)) }
+    }
+}
+
+fn unknown(transaction: &TransactionId) -> ErrorInfo {
+    ErrorInfo::new(conditions::TRANSACTION_UNKNOWN_ID, format!("no transaction {transaction} is open"))
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn declare(&self) -> Result<TransactionId, ErrorInfo> {
+        let mut open = self.lock();
+        if open.ids.len() >= self.limits.transactions {
+            let text = format!("more than {} open transactions", self.limits.transactions);
+            return Err(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text));
+        }
+        open.declared = open.declared.wrapping_add(1);
+        let id = TransactionId::new(Bytes::copy_from_slice(&open.declared.to_be_bytes()));
+        open.ids.insert(id.clone());
+        Ok(id)
+    }
+}
+
+/// A controller's link. Dropped, it is closed and its transactions are not open any more.
+#[derive(Debug)]
+pub struct ControlLink {
+    receiver: Receiver,
+    shared: Arc<Shared>,
+    declared: HashSet<TransactionId>,
+    can_reject: bool,
+    end: Option<LinkError>,
+}
+
+impl ControlLink {
+    /// The next discharge. Declarations are answered here. Once the link has ended, each transaction that is still open
+    /// is given as a rollback (§4.3), and then `None`. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Discharge> {
+        while self.end.is_none() {
+            match self.receiver.recv().await {
+                Ok(request) => {
+                    if let Some(discharge) = self.on_request(request).await {
+                        return Some(discharge);
+                    }
+                }
+                Err(error) => self.end = Some(error),
+            }
+        }
+        let transaction = self.declared.iter().next().cloned()?;
+        self.declared.remove(&transaction);
+        Some(Discharge { transaction, is_rollback: true, shared: Arc::clone(&self.shared), request: None })
+    }
+
+    /// Why the link ended, if it has.
+    #[must_use]
+    pub const fn end(&self) -> Option<&LinkError> {
+        self.end.as_ref()
+    }
+
+    async fn on_request(&mut self, request: Delivery) -> Option<Discharge> {
+        if request.is_settled() {
+            let text = "declare and discharge must not come settled";
+            self.close(ErrorInfo::new(conditions::NOT_ALLOWED, text)).await;
+            return None;
+        }
+        let read = request.message().and_then(|message| Control::of(&message));
+        let answered = match read {
+            Ok(Control::Discharge(discharge)) => {
+                let transaction = TransactionId::new(Bytes::copy_from_slice(&discharge.txn_id));
+                if self.declared.remove(&transaction) {
+                    return Some(Discharge {
+                        transaction,
+                        is_rollback: discharge.fail.unwrap_or(false),
+                        shared: Arc::clone(&self.shared),
+                        request: Some(request),
+                    });
+                }
+                Err(unknown(&transaction))
+            }
+            Ok(Control::Declare(declare)) if declare.global_id.is_some() => {
+                Err(ErrorInfo::new(conditions::NOT_IMPLEMENTED, "global transactions are not supported"))
+            }
+            Ok(Control::Declare(_)) => self.shared.declare(),
+            Err(error) => Err(ErrorInfo::new(conditions::DECODE_ERROR, error.to_string())),
+        };
+        match answered {
+            Ok(id) => {
+                let declared = DeliveryState::Declared(Declared::new(id.octets().clone()));
+                self.declared.insert(id);
+                told(request.settle(Outcome::Other(declared)));
+            }
+            Err(error) if self.can_reject => told(request.reject(Some(error))),
+            Err(error) => self.close(error).await,
+        }
+        None
+    }
+
+    async fn close(&mut self, error: ErrorInfo) {
+        tracing::debug!(link = self.receiver.name(), ?error, "the link of a controller is closed");
+        self.end = Some(LinkError::DetachedLocally);
+        if let Err(error) = self.receiver.close_with(error).await {
+            tracing::debug!(%error, "the link of a controller was not closed in an orderly way");
+        }
+    }
+}
+
+impl Drop for ControlLink {
+    fn drop(&mut self) {
+        let mut open = self.shared.lock();
+        for transaction in &self.declared {
+            open.ids.remove(transaction);
+        }
+    }
+}
+
+/// A transaction is to end. Dropped without an answer, it is told as rolled back.
+#[derive(Debug)]
+#[must_use = "a discharge that is dropped is answered with a rollback"]
+pub struct Discharge {
+    transaction: TransactionId,
+    is_rollback: bool,
+    shared: Arc<Shared>,
+    /// None if the controller is gone.
+    request: Option<Delivery>,
+}
+
+impl Discharge {
+    /// The transaction.
+    #[must_use]
+    pub const fn transaction(&self) -> &TransactionId {
+        &self.transaction
+    }
+
+    /// Whether it is to be rolled back; otherwise it is to be committed.
+    #[must_use]
+    pub const fn is_rollback(&self) -> bool {
+        self.is_rollback
+    }
+
+    /// It was committed, or rolled back, as was asked.
+    pub fn done(mut self) {
+        if let Some(request) = self.request.take() {
+            told(request.accept());
+        }
+    }
+
+    /// It could not be committed, and was rolled back.
+    pub fn failed(mut self, error: ErrorInfo) {
+        if let Some(request) = self.request.take() {
+            told(request.reject(Some(error)));
+        }
+    }
+}
+
+impl Drop for Discharge {
+    fn drop(&mut self) {
+        self.shared.lock().ids.remove(&self.transaction);
+        if let Some(request) = self.request.take() {
+            let error = ErrorInfo::new(conditions::TRANSACTION_ROLLBACK, "the transaction was not committed");
+            told(request.reject(Some(error)));
+        }
+    }
+}
+
+/// The controller may be gone before it is told.
+fn told(result: Result<(), SettleError>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a controller left before it was answered");
+    }
+}
