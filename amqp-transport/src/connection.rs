@@ -12,7 +12,7 @@ use crate::runtime::driver::drive;
 use crate::runtime::random::random;
 use crate::runtime::shared::Shared;
 use crate::session::Session;
-use amqp_codec::transport::Open;
+use amqp_codec::transport::{ErrorInfo, Open};
 use amqp_codec::types::{Fields, Symbol, Value};
 use std::io;
 use std::sync::Arc;
@@ -341,8 +341,20 @@ impl Connection {
     /// # Errors
     /// Why the connection had ended before, unless it was closed here.
     pub async fn close(&self) -> Result<(), ConnectionError> {
+        self.close_for(None).await
+    }
+
+    /// As [`Connection::close`], and tells the peer why.
+    ///
+    /// # Errors
+    /// As [`Connection::close`].
+    pub async fn close_with(&self, error: ErrorInfo) -> Result<(), ConnectionError> {
+        self.close_for(Some(error)).await
+    }
+
+    async fn close_for(&self, error: Option<ErrorInfo>) -> Result<(), ConnectionError> {
         let shared = &self.handle.shared;
-        shared.act(|state| state.engine.close(None, Instant::now()));
+        shared.act(|state| state.engine.close(error, Instant::now()));
         let end = shared
             .wait(&shared.changed, |state| {
                 state.engine.is_ended().then(|| state.engine.end().cloned()).flatten()

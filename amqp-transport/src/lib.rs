@@ -27,6 +27,8 @@
 //! - A [`Delivery`] dropped without a verdict is released: it goes back to the peer.
 //! - Every future may be dropped at any await; each method says what that means.
 //! - Nothing grows without a bound: see [`Limits`].
+//! - A connection that is lost stays lost; [`recovery::Client`] connects again, attaches its links again and sends again
+//!   what was not confirmed.
 //! - A listener is built with [`ListenerOptions`]; both ends use the same handles.
 //!
 //! Below these handles is an [`engine`] without sockets, tasks or clock that enforces the rules of the specification
@@ -56,6 +58,8 @@ mod peer;
 mod pool;
 #[cfg(feature = "tokio")]
 mod receiver;
+#[cfg(feature = "tokio")]
+pub mod recovery;
 #[cfg(feature = "tokio")]
 mod runtime;
 #[cfg(feature = "tokio")]

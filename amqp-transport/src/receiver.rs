@@ -88,6 +88,10 @@ impl ReceiverOptions {
         self
     }
 
+    pub(crate) const fn credit_mode(&self) -> Credit {
+        self.credit
+    }
+
     pub(crate) fn into_link(self) -> LinkOptions {
         LinkOptions {
             name: self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into(),

@@ -112,6 +112,14 @@ impl Address {
         self.vhost.as_deref()
     }
 
+    /// Another place, with everything else the same.
+    #[must_use]
+    pub fn at(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.host = host.into();
+        self.port = port;
+        self
+    }
+
     /// The same place with other credentials.
     #[must_use]
     pub fn with_credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
