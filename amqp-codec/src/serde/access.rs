@@ -146,7 +146,7 @@ impl<'de> MapAccess<'de> for Parts<'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(name) = super::types::ARRAY_PARTS.get(self.next) else {
+        let Some(name) = super::arrays::ARRAY_PARTS.get(self.next) else {
             return Ok(None);
         };
         self.next += 1;

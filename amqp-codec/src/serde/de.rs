@@ -4,7 +4,7 @@ use super::access::{Entries, Items, Named, OneEntry, Parts, Typed};
 use super::depth::Depth;
 use super::error::{Error, type_name};
 use super::name;
-use super::types::{DESCRIBED_INDEX, index_of};
+use super::value::{DESCRIBED_INDEX, index_of};
 use crate::types::Value;
 use ::serde::de::value::{BorrowedStrDeserializer, SeqDeserializer};
 use ::serde::de::{Expected, IntoDeserializer, Visitor};

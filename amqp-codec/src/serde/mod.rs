@@ -72,7 +72,7 @@
 //! [`Timestamp`]: crate::types::Timestamp
 
 mod access;
-mod any;
+mod arrays;
 mod de;
 mod depth;
 mod described;
@@ -81,6 +81,7 @@ mod message;
 mod name;
 mod ser;
 mod types;
+mod value;
 mod with;
 
 pub use de::ValueDeserializer;

@@ -168,7 +168,7 @@ impl Serializer for ValueSerializer {
             name::LIST => value.serialize(Self { depth, form: Form::List }),
             name::SYMBOL_KEYS => value.serialize(Self { depth, form: Form::SymbolKeys }),
             name::DESCRIBED => types::described(value.serialize(Self { depth, form: Form::Pair })?),
-            name::ARRAY => types::array(value.serialize(Self::plain(depth.without_level()))?),
+            name::ARRAY => super::arrays::array(value.serialize(Self::plain(depth.without_level()))?),
             name::SYMBOL => symbol(value.serialize(Self::plain(depth))?),
             name::TIMESTAMP => match value.serialize(Self::plain(depth))? {
                 Value::Long(millis) => Ok(Timestamp(millis).into()),
