@@ -1,8 +1,8 @@
 //! The AMQP 1.0 codec: the type system, performatives and messages, to and from bytes.
 //!
-//! No I/O, no clock, no async. What is kept from the input (binaries, strings, symbols, payloads) shares its buffer;
-//! encoders know their length and write the smallest legal form once. No input panics, nests without bound, or makes
-//! the decoder allocate out of proportion.
+//! No I/O, no clock, no async. What is kept from the input (binaries, payloads, texts of more than 20 octets) shares
+//! its buffer, short texts are kept in place; encoders write the smallest legal form in one pass. No input panics, nests
+//! without bound, or makes the decoder allocate out of proportion.
 //!
 //! # Values (part 1)
 //!

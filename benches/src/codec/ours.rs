@@ -52,7 +52,7 @@ pub(super) fn decode_transfer(octets: Bytes) -> Candidate {
 pub(super) fn decode_body(octets: Bytes) -> Candidate {
     Candidate::new(OURS, move || {
         let (performative, payload) = read_frame(&octets)?;
-        Ok::<_, DecodeError>((performative, MessageSections::parse(payload)?.body()?))
+        Ok::<_, DecodeError>((performative, MessageSections::parse(payload)?.data()?))
     })
 }
 
