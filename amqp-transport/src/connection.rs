@@ -2,13 +2,14 @@
 
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Nonce, Sasl};
-use crate::engine::{Engine, Side};
+use crate::engine::{Engine, FrameLog, Side};
 use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
 use crate::net::tls::{TlsError, TlsOptions};
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::runtime::driver::drive;
+use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
 use crate::runtime::shared::Shared;
 use crate::session::Session;
@@ -111,6 +112,7 @@ pub struct ConnectOptions {
     limits: Limits,
     properties: Fields,
     desired_capabilities: Vec<Symbol>,
+    frame_log: Option<FrameLog>,
 }
 
 impl ConnectOptions {
@@ -125,6 +127,7 @@ impl ConnectOptions {
             limits: Limits::default(),
             properties: Fields::default(),
             desired_capabilities: Vec::new(),
+            frame_log: None,
         }
     }
 
@@ -175,6 +178,12 @@ impl ConnectOptions {
     /// Asks for an extension.
     pub fn desired_capability(mut self, capability: &'static str) -> Self {
         self.desired_capabilities.push(Symbol::from_static(capability));
+        self
+    }
+
+    /// Where to log each frame, in place of what `AMQP_LOG` says.
+    pub fn frame_log(mut self, log: FrameLog) -> Self {
+        self.frame_log = Some(log);
         self
     }
 
@@ -239,7 +248,8 @@ impl ConnectOptions {
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.desired_capabilities.clone_from(&self.desired_capabilities);
         let side = Side::Client(self.effective_sasl());
-        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now());
+        let log = frame_log(self.frame_log.as_ref(), "client");
+        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now()).with_frame_log(log);
         if let Some(random) = random() {
             engine = engine.with_nonce(Nonce::new(&random));
         }

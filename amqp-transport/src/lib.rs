@@ -34,6 +34,11 @@
 //! Below these handles is an [`engine`] without sockets, tasks or clock that enforces the rules of the specification
 //! for client and listener alike; a single task per connection carries its octets.
 //!
+//! # What goes over the wire
+//!
+//! With `AMQP_LOG=frames` in the environment every frame is written to standard error as one readable line, credentials
+//! masked; see [`FrameLog`].
+//!
 //! # Features
 //!
 //! `tokio`, on by default: the handles, sockets, TLS and addresses. Without it the [`engine`], its limits, errors and
@@ -75,6 +80,7 @@ pub use delivery::Delivery;
 pub use engine::AbortPolicy;
 pub use engine::credit::Credit;
 pub use engine::event::DeliveryNumber;
+pub use engine::frame_log::FrameLog;
 pub use engine::limits::Limits;
 pub use engine::sasl::{
     Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Sasl, SaslFault,

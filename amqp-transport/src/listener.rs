@@ -4,10 +4,11 @@ use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::credit::Credit;
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Authenticator, ClientCertificate, Identity, Nonce, StaticCredentials};
-use crate::engine::{Engine, LinkKey, SessionKey, Side, Termini};
+use crate::engine::{Engine, FrameLog, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
 use crate::net::tls::{ServerTls, TlsError, TlsOptions};
 use crate::receiver::Receiver;
+use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
@@ -47,6 +48,7 @@ pub struct ListenerOptions {
     authenticator: Arc<dyn Authenticator>,
     tls: Option<ServerTls>,
     salt_secret: [u8; 32],
+    frame_log: Option<FrameLog>,
 }
 
 impl fmt::Debug for ListenerOptions {
@@ -70,6 +72,7 @@ impl ListenerOptions {
             authenticator: Arc::new(StaticCredentials::default()),
             tls: None,
             salt_secret: random().unwrap_or_default(),
+            frame_log: None,
         }
     }
 
@@ -102,6 +105,12 @@ impl ListenerOptions {
     /// Expects TLS, with this certificate and key, before anything else. It is set up once, at the first connection.
     pub fn tls(mut self, tls: TlsOptions) -> Self {
         self.tls = Some(ServerTls::new(tls));
+        self
+    }
+
+    /// Where to log each frame of each connection, in place of what `AMQP_LOG` says.
+    pub fn frame_log(mut self, log: FrameLog) -> Self {
+        self.frame_log = Some(log);
         self
     }
 
@@ -145,8 +154,9 @@ impl ListenerOptions {
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.offered_capabilities.clone_from(&self.offered_capabilities);
         let side = Side::Listener(Arc::clone(&self.authenticator));
-        let mut engine =
-            Engine::new(side, open, self.limits.clone(), Instant::now()).with_salt_secret(self.salt_secret);
+        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now())
+            .with_frame_log(frame_log(self.frame_log.as_ref(), "listener"))
+            .with_salt_secret(self.salt_secret);
         if let Some(random) = random() {
             engine = engine.with_nonce(Nonce::new(&random));
         }

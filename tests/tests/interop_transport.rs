@@ -11,7 +11,7 @@ use amqp_codec::transport::ErrorInfo;
 use amqp_codec::types::Symbol;
 use amqp_transport::{
     Address, ConnectError, ConnectOptions, Connection, ConnectionError, Credit, Delivery, LinkError, Outcome,
-    Payload, Receiver, ReceiverOptions, SenderOptions, Session, TlsOptions,
+    Payload, Receiver, ReceiverOptions, Sasl, SenderOptions, Session, TlsOptions,
 };
 use bytes::Bytes;
 use serde_json::json;
@@ -43,6 +43,8 @@ on_every_rabbitmq!(async
     tls_with_another_authority_is_refused,
     tls_with_another_name_is_refused,
     tls_without_verification_works_when_asked_for,
+    a_client_certificate_gets_in_without_a_password,
+    anonymous_gets_in_where_the_broker_offers_it,
 );
 
 // ---------------------------------------------------------------- small helpers
@@ -531,4 +533,29 @@ async fn tls_with_another_name_is_refused(broker: Broker) {
 async fn tls_without_verification_works_when_asked_for(broker: Broker) {
     let options = TlsOptions::new().insecure_skip_verify(true);
     tls(&broker, "localhost", options).connect().await.unwrap().close().await.unwrap();
+}
+
+async fn a_client_certificate_gets_in_without_a_password(broker: Broker) {
+    let read = |file| fs::read(broker.tls_file(file)).unwrap();
+    let shown = authority(&broker, "ca.pem").identity_pem(read("client.pem"), read("client.key"));
+    let connection = tls(&broker, "localhost", shown).sasl(Sasl::External).connect().await.unwrap();
+    connection.session().await.unwrap();
+    connection.close().await.unwrap();
+    let hidden = authority(&broker, "ca.pem");
+    let error = tls(&broker, "localhost", hidden).sasl(Sasl::External).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connection(ConnectionError::Sasl { .. })), "{error:?}");
+}
+
+async fn anonymous_gets_in_where_the_broker_offers_it(broker: Broker) {
+    let address: Address = broker.url().parse().unwrap();
+    let connected = ConnectOptions::new(address).sasl(Sasl::Anonymous).connect().await;
+    if broker.is_3() {
+        let error = connected.unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Connection(ConnectionError::Sasl { code: None, .. })),
+            "{error:?}"
+        );
+    } else {
+        connected.unwrap().close().await.unwrap();
+    }
 }

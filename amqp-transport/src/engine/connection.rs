@@ -1,6 +1,7 @@
 //! Connections (§2.4): protocol headers, the SASL layer, open and close, channels.
 
 use super::event::Event;
+use super::frame_log::{Direction, FrameLog};
 use super::idle::Idle;
 use super::limits::{Limits, MIN_IDLE_TIME_OUT, MIN_MAX_FRAME_SIZE};
 use super::link::Link;
@@ -12,6 +13,7 @@ use super::session::{Session, SessionState};
 use super::{Fault, Io, LinkKey, Links, SessionKey, index};
 use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
+use amqp_codec::Encode;
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::transport::{
     Attach, Begin, Close, ErrorInfo, Open, Performative, Role, SenderSettleMode, conditions,
@@ -118,13 +120,14 @@ impl Engine {
                 is_wanted: false,
                 partial_bytes: 0,
                 limits,
+                frame_log: FrameLog::off(),
             },
             side,
         };
         match &engine.side {
             Side::Client(Sasl::None) => engine.send_amqp_header_and_open(),
             Side::Client(_) => {
-                engine.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+                engine.io.send_header(ProtocolHeader::SASL);
                 engine.phase = Phase::SaslHeader;
             }
             Side::Listener(_) => {}
@@ -155,8 +158,25 @@ impl Engine {
         self
     }
 
+    /// Logs every frame, from the first on if this is called before anything else.
+    #[must_use]
+    pub fn with_frame_log(mut self, log: FrameLog) -> Self {
+        if log.is_on() && self.io.outbox.len() > 0 {
+            // A client's first octets stand there already.
+            match self.phase {
+                Phase::AmqpHeader => {
+                    log.header(Direction::Sent, &ProtocolHeader::AMQP.to_bytes());
+                    log.frame(Direction::Sent, Some(0), &self.open.to_bytes(), 0);
+                }
+                _ => log.header(Direction::Sent, &ProtocolHeader::SASL.to_bytes()),
+            }
+        }
+        self.io.frame_log = log;
+        self
+    }
+
     fn send_amqp_header_and_open(&mut self) {
-        self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+        self.io.send_header(ProtocolHeader::AMQP);
         self.io.send(0, Performative::Open(Box::new(self.open.clone())));
         self.phase = Phase::AmqpHeader;
     }
@@ -188,9 +208,10 @@ impl Engine {
             return Ok(true);
         }
         let Some(octets) = input.get(..ProtocolHeader::LEN) else { return Ok(false) };
+        self.io.frame_log.header(Direction::Received, octets);
         match (ProtocolHeader::decode(octets), self.phase) {
             (Ok(ProtocolHeader::SASL), Phase::FirstHeader) => {
-                self.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+                self.io.send_header(ProtocolHeader::SASL);
                 let Side::Listener(authenticator) = &self.side else { return Ok(false) };
                 match self.sasl.enter_as_listener(authenticator.as_ref()) {
                     Some(offer) => self.io.send_sasl(&offer),
@@ -202,7 +223,7 @@ impl Engine {
                 self.phase = Phase::Sasl;
             }
             (Ok(ProtocolHeader::AMQP), Phase::FirstHeader) if self.admits_without_sasl() => {
-                self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+                self.io.send_header(ProtocolHeader::AMQP);
                 self.phase = Phase::Open;
             }
             (Ok(ProtocolHeader::SASL), Phase::SaslHeader) => {
@@ -212,7 +233,7 @@ impl Engine {
             (Ok(ProtocolHeader::AMQP), Phase::AmqpHeader) => {
                 // A listener answers header with header; a client's went out before.
                 if matches!(self.side, Side::Listener(_)) {
-                    self.io.outbox.bytes(&ProtocolHeader::AMQP.to_bytes());
+                    self.io.send_header(ProtocolHeader::AMQP);
                 }
                 self.phase = Phase::Open;
             }
@@ -235,7 +256,7 @@ impl Engine {
         let shown: String =
             input.iter().take(8).map(|octet| std::ascii::escape_default(*octet).to_string()).collect();
         if matches!(self.side, Side::Listener(_)) {
-            self.io.outbox.bytes(&ProtocolHeader::SASL.to_bytes());
+            self.io.send_header(ProtocolHeader::SASL);
         }
         let hint = match input.get(..8) {
             Some([b'A', b'M', b'Q', b'P', 0, 0, 9, 1]) => {
@@ -279,14 +300,15 @@ impl Engine {
         }
         let mut body = input.split_to(size).freeze();
         body.advance(usize::from(header.doff) * 4);
+        if self.io.frame_log.is_on() {
+            let channel = (!is_sasl_phase).then_some(header.channel);
+            self.io.frame_log.frame(Direction::Received, channel, &body, 0);
+        }
         if is_sasl_phase {
             self.on_sasl_frame(body, now);
         } else if !body.is_empty() {
             let (performative, payload) =
                 frame::decode_amqp_body(body).map_err(|error| self.decode_fault(&error))?;
-            tracing::trace!(
-                target: "amqp::frames", channel = header.channel, ?performative, payload = payload.len(), "received"
-            );
             self.on_frame(header.channel, performative, payload, now)?;
         } else if self.phase == Phase::Open {
             return Err(ErrorInfo::new(conditions::NOT_ALLOWED, "an empty frame came before open"));
@@ -706,7 +728,7 @@ impl Engine {
         if self.phase == Phase::Opened {
             self.flush_sessions();
             if self.io.outbox.len() == 0 && self.idle.is_heartbeat_due(now) {
-                self.io.outbox.empty_frame();
+                self.io.send_empty_frame();
             }
         }
         if self.io.outbox.len() > 0 {

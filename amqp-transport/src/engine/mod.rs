@@ -89,6 +89,7 @@ mod connection;
 pub(crate) mod credit;
 mod disposition;
 pub(crate) mod event;
+pub(crate) mod frame_log;
 mod idle;
 pub(crate) mod limits;
 mod link;
@@ -106,6 +107,7 @@ pub use commands::{AbortPolicy, LinkOptions, LinkStatus, OutgoingDelivery, Sessi
 pub use connection::{Engine, Side};
 pub use credit::Credit;
 pub use event::{DeliveryNumber, Event, Token};
+pub use frame_log::FrameLog;
 pub use limits::Limits;
 pub use link::receiver::Incoming;
 pub use sasl::{
@@ -115,9 +117,13 @@ pub use sasl::{
 pub use serial::Serial;
 
 use crate::error::Outcome;
+use amqp_codec::Encode;
+use amqp_codec::frame::ProtocolHeader;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::security::SaslFrame;
-use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role};
+use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role, Transfer};
+use bytes::Bytes;
+use frame_log::Direction;
 use link::Link;
 use outbox::Outbox;
 use slab::Slab;
@@ -155,21 +161,42 @@ pub(crate) struct Io {
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
     pub(crate) limits: Limits,
+    pub(crate) frame_log: FrameLog,
 }
 
 impl Io {
     pub(crate) fn send(&mut self, channel: u16, performative: Performative) {
-        tracing::trace!(target: "amqp::frames", channel, ?performative, "sent");
+        if self.frame_log.is_on() {
+            self.frame_log.frame(Direction::Sent, Some(channel), &performative.to_bytes(), 0);
+        }
         self.outbox.frame(channel, &performative);
     }
 
     pub(crate) fn send_sasl(&mut self, frame: &SaslFrame) {
-        tracing::trace!(target: "amqp::frames", ?frame, "sent");
+        if self.frame_log.is_on() {
+            self.frame_log.frame(Direction::Sent, None, &frame.to_bytes(), 0);
+        }
         self.outbox.sasl(frame);
     }
 
-    pub(crate) fn trace_sent(&self, channel: u16, name: &'static str) {
-        tracing::trace!(target: "amqp::frames", channel, name, queued = self.outbox.len(), "sent");
+    pub(crate) fn send_transfer(&mut self, channel: u16, transfer: &Transfer, payload: Bytes) {
+        if self.frame_log.is_on() {
+            self.frame_log.frame(Direction::Sent, Some(channel), &transfer.to_bytes(), payload.len());
+        }
+        self.outbox.transfer(channel, transfer, payload);
+    }
+
+    pub(crate) fn send_header(&mut self, header: ProtocolHeader) {
+        let header = header.to_bytes();
+        self.frame_log.header(Direction::Sent, &header);
+        self.outbox.bytes(&header);
+    }
+
+    pub(crate) fn send_empty_frame(&mut self) {
+        if self.frame_log.is_on() {
+            self.frame_log.frame(Direction::Sent, Some(0), &Bytes::new(), 0);
+        }
+        self.outbox.empty_frame();
     }
 
     /// Whether more transfers may be put in the outbox.

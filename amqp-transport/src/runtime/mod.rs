@@ -1,5 +1,6 @@
 //! The tokio side of a connection: the engine under a short lock, and the one task that carries its octets.
 
 pub(crate) mod driver;
+pub(crate) mod frame_log;
 pub(crate) mod random;
 pub(crate) mod shared;

@@ -73,8 +73,7 @@ impl Session {
         // Within a transaction every frame says so (§4.4.1).
         transfer.state = delivery.state.as_deref().cloned();
         let chunk = delivery.cut(&mut transfer, io.max_frame_size);
-        io.outbox.transfer(self.local_channel, &transfer, chunk);
-        io.trace_sent(self.local_channel, "transfer");
+        io.send_transfer(self.local_channel, &transfer, chunk);
         self.outgoing.on_send();
         let (token, number) = (delivery.token, delivery.number);
         let is_told = !transfer.more && !transfer.aborted && delivery.is_told_when_sent;
