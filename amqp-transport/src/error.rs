@@ -261,6 +261,18 @@ impl SendError {
     }
 }
 
+/// Why a message that is received in parts could not be read to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The peer took the message back before it was whole (§2.6.14): it is settled.
+    #[error("the peer took the message back before it was whole")]
+    Aborted,
+    /// The link ended before the message was whole.
+    #[error("the message is not whole: {0}")]
+    Link(#[from] LinkError),
+}
+
 /// Why a delivery could not be settled. Either way the peer decides what becomes of it, usually redelivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -51,6 +51,10 @@ mod delivery;
 pub mod engine;
 mod error;
 #[cfg(feature = "tokio")]
+mod filter;
+#[cfg(feature = "tokio")]
+mod link_options;
+#[cfg(feature = "tokio")]
 mod listener;
 #[cfg(feature = "tokio")]
 pub mod management;
@@ -71,6 +75,8 @@ mod runtime;
 mod sender;
 #[cfg(feature = "tokio")]
 mod session;
+#[cfg(feature = "tokio")]
+mod stream_receiver;
 pub mod transaction;
 
 #[cfg(feature = "tokio")]
@@ -86,7 +92,13 @@ pub use engine::sasl::{
     Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Sasl, SaslFault,
     ScramCredentials, ScramHash, StaticCredentials,
 };
-pub use error::{ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError};
+pub use error::{
+    ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError, StreamError,
+};
+#[cfg(feature = "tokio")]
+pub use filter::Filter;
+#[cfg(feature = "tokio")]
+pub use link_options::{ReceiverOptions, SenderOptions};
 #[cfg(feature = "tokio")]
 pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};
 #[cfg(feature = "tokio")]
@@ -97,8 +109,10 @@ pub use net::address::{Address, AddressError};
 pub use net::tls::{TlsError, TlsOptions};
 pub use peer::Peer;
 #[cfg(feature = "tokio")]
-pub use receiver::{Receiver, ReceiverOptions};
+pub use receiver::Receiver;
 #[cfg(feature = "tokio")]
-pub use sender::{Confirmation, Payload, Sender, SenderOptions, TryDeliverError};
+pub use sender::{Confirmation, Payload, Sender, TryDeliverError};
 #[cfg(feature = "tokio")]
 pub use session::Session;
+#[cfg(feature = "tokio")]
+pub use stream_receiver::{MessageReader, StreamReceiver};

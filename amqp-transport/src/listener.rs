@@ -4,7 +4,7 @@ use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::credit::Credit;
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Authenticator, ClientCertificate, Identity, Nonce, StaticCredentials};
-use crate::engine::{Engine, FrameLog, LinkKey, SessionKey, Side, Termini};
+use crate::engine::{Engine, FrameLog, LinkAnswer, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
 use crate::net::tls::{ServerTls, TlsError, TlsOptions};
 use crate::receiver::Receiver;
@@ -12,6 +12,7 @@ use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
+use crate::stream_receiver::StreamReceiver;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transactions::Coordinator;
 use amqp_codec::transport::{Attach, ErrorInfo, Open, Role, conditions};
@@ -286,11 +287,34 @@ impl LinkRequest {
         Ok(Receiver::new(self.accept(termini, credit)?))
     }
 
-    fn accept(mut self, termini: Termini, credit: Credit) -> Result<Arc<LinkHandle>, LinkError> {
+    /// Accepts a peer that sends, and takes its messages in parts, with their first frames. `target` is where its messages
+    /// really go.
+    ///
+    /// # Errors
+    /// If the link or its session ended meanwhile.
+    pub fn accept_as_stream_receiver(
+        self,
+        target: Target,
+        credit: Credit,
+    ) -> Result<StreamReceiver, LinkError> {
+        let mut answer = LinkAnswer::default();
+        answer.termini.target = Some(TargetArchetype::Target(target));
+        (answer.credit, answer.streams) = (credit, true);
+        Ok(StreamReceiver::new(self.accept_with(answer)?))
+    }
+
+    fn accept(self, termini: Termini, credit: Credit) -> Result<Arc<LinkHandle>, LinkError> {
+        let mut answer = LinkAnswer::default();
+        (answer.termini, answer.credit) = (termini, credit);
+        self.accept_with(answer)
+    }
+
+    /// Accepts the link with all that can be said of it.
+    pub(crate) fn accept_with(mut self, answer: LinkAnswer) -> Result<Arc<LinkHandle>, LinkError> {
         let Some(attach) = self.attach.take() else { return Err(LinkError::DetachedLocally) };
         // Watched before it can change.
         let link = LinkHandle::accepted(Arc::clone(&self.session), self.key, attach);
-        link.shared().act(|state| state.engine.accept(self.key, termini, credit))?;
+        link.shared().act(|state| state.engine.accept_with(self.key, answer))?;
         Ok(link)
     }
 

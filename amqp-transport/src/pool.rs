@@ -11,9 +11,11 @@ use crate::connection::Connection;
 use crate::engine::credit::Credit;
 use crate::engine::{LinkOptions, SessionRoom};
 use crate::error::{LinkError, SessionError};
-use crate::receiver::{Receiver, ReceiverOptions};
-use crate::sender::{Sender, SenderOptions};
+use crate::link_options::{ReceiverOptions, SenderOptions};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
 use crate::session::{LinkHandle, Session, SessionHandle};
+use crate::stream_receiver::StreamReceiver;
 use amqp_codec::messaging::TargetArchetype;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, Semaphore};
@@ -93,6 +95,15 @@ impl Connection {
     /// As [`Connection::sender`].
     pub async fn receiver(&self, options: ReceiverOptions) -> Result<Receiver, LinkError> {
         Ok(Receiver::new(attach(self, options.into_link()).await?))
+    }
+
+    /// Attaches a link to receive messages in parts on, with a session of its own: a message that nobody reads holds no
+    /// other link up.
+    ///
+    /// # Errors
+    /// As [`Connection::sender`]; [`SessionError::TooMany`] if all sessions are in use.
+    pub async fn stream_receiver(&self, options: ReceiverOptions) -> Result<StreamReceiver, LinkError> {
+        self.session().await?.stream_receiver(options).await
     }
 }
 

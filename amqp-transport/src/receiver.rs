@@ -1,111 +1,12 @@
 //! Links to receive on.
 
 use crate::delivery::Delivery;
-use crate::engine::credit::Credit;
-use crate::engine::{AbortPolicy, LinkOptions, LinkStatus, Termini};
+use crate::engine::LinkStatus;
 use crate::error::LinkError;
 use crate::session::LinkHandle;
-use amqp_codec::messaging::{Source, Target};
-use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
-use amqp_codec::types::{Fields, Symbol, Value};
+use amqp_codec::transport::{Attach, ErrorInfo};
+use amqp_codec::types::Value;
 use std::sync::Arc;
-use uuid::Uuid;
-
-/// How a link to receive on is to be. Only the address is needed.
-#[derive(Debug, Clone)]
-#[must_use = "pass it to Session::receiver"]
-pub struct ReceiverOptions {
-    name: Option<String>,
-    source: Source,
-    target: Target,
-    credit: Credit,
-    settle_mode: ReceiverSettleMode,
-    sender_settle_mode: SenderSettleMode,
-    properties: Fields,
-}
-
-impl ReceiverOptions {
-    /// Receives from the node at this address, at most 100 messages ahead.
-    pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            name: None,
-            source: Source { address: Some(address.into().into()), ..Source::default() },
-            target: Target::default(),
-            credit: Credit::Auto(100),
-            settle_mode: ReceiverSettleMode::First,
-            sender_settle_mode: SenderSettleMode::Mixed,
-            properties: Fields::default(),
-        }
-    }
-
-    /// The link's name, unique between the two containers; a fresh UUID if not set.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// How deliveries are asked for.
-    pub const fn credit(mut self, credit: Credit) -> Self {
-        self.credit = credit;
-        self
-    }
-
-    /// Whether this side settles at once (first, the default) or after the sender (second).
-    pub const fn settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
-        self.settle_mode = mode;
-        self
-    }
-
-    /// How the sender is asked to send: settled means at most once.
-    pub const fn sender_settle_mode(mut self, mode: SenderSettleMode) -> Self {
-        self.sender_settle_mode = mode;
-        self
-    }
-
-    /// The whole source, in place of its address alone: filters, capabilities, a dynamic node.
-    pub fn source(mut self, source: Source) -> Self {
-        self.source = source;
-        self
-    }
-
-    /// What this side says of its own terminus.
-    pub fn target(mut self, target: Target) -> Self {
-        self.target = target;
-        self
-    }
-
-    /// A capability that the source is to have, such as `queue`.
-    pub fn capability(mut self, capability: &'static str) -> Self {
-        self.source.capabilities.push(Symbol::from_static(capability));
-        self
-    }
-
-    /// A link property, such as `paired`.
-    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
-        if let Ok(name) = Symbol::try_from(name) {
-            self.properties.insert(name, value.into());
-        }
-        self
-    }
-
-    pub(crate) const fn credit_mode(&self) -> Credit {
-        self.credit
-    }
-
-    pub(crate) fn into_link(self) -> LinkOptions {
-        LinkOptions {
-            name: self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into(),
-            role: Role::Receiver,
-            termini: Termini::new(self.source, self.target),
-            snd_settle_mode: self.sender_settle_mode,
-            rcv_settle_mode: self.settle_mode,
-            credit: self.credit,
-            properties: (!self.properties.is_empty()).then_some(self.properties),
-            desired_capabilities: Vec::new(),
-            abort_policy: AbortPolicy::Abort,
-        }
-    }
-}
 
 /// A link to receive on. Clones are the same link; it is closed when the last one, and the last of its deliveries, is
 /// dropped.
@@ -200,6 +101,20 @@ impl Receiver {
     #[must_use]
     pub fn remote_attach(&self) -> Option<&Attach> {
         self.link.remote_attach.as_ref()
+    }
+
+    /// The address of the node that messages come from, as the peer's attach says: of a dynamic node, the one it got.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.remote_attach()?.source.as_ref()?.address.as_deref()
+    }
+
+    /// Whether the peer applies the filter of this name: those that it does not know are missing in its attach.
+    #[must_use]
+    pub fn has_filter(&self, name: &str) -> bool {
+        let source = self.remote_attach().and_then(|attach| attach.source.as_ref());
+        let filters = source.and_then(|source| source.filter.as_ref());
+        filters.and_then(|filters| filters.get(name)).is_some_and(|filter| *filter != Value::Null)
     }
 
     /// The link's name.

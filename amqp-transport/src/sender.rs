@@ -1,119 +1,20 @@
 //! Links to send on.
 
-use crate::engine::credit::Credit;
+use crate::engine::OutgoingDelivery;
 use crate::engine::event::{DeliveryNumber, Token};
-use crate::engine::{AbortPolicy, LinkOptions, OutgoingDelivery, Termini};
 use crate::error::{LinkError, Outcome, SendError, SettleError};
 use crate::message_writer::MessageWriter;
 use crate::runtime::shared::TO_QUEUE;
 use crate::session::LinkHandle;
 use crate::transaction::{Provisional, TransactionId};
 use amqp_codec::Encode;
-use amqp_codec::messaging::{Body, DeliveryState, Message, Source, Target};
-use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
-use amqp_codec::types::{Fields, Symbol, Value};
+use amqp_codec::messaging::{Body, DeliveryState, Message};
+use amqp_codec::transport::{Attach, ErrorInfo};
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use uuid::Uuid;
-
-/// How a link to send on is to be. Only the address is needed.
-#[derive(Debug, Clone)]
-#[must_use = "pass it to Session::sender"]
-pub struct SenderOptions {
-    name: Option<String>,
-    source: Source,
-    target: Target,
-    settle_mode: SenderSettleMode,
-    rcv_settle_mode: ReceiverSettleMode,
-    properties: Fields,
-    abort_policy: AbortPolicy,
-}
-
-impl SenderOptions {
-    /// Sends to the node at this address.
-    pub fn new(address: impl Into<String>) -> Self {
-        Self::to(Target { address: Some(address.into().into()), ..Target::default() })
-    }
-
-    /// Sends to wherever each message's `properties.to` says. The peer must offer `ANONYMOUS-RELAY`.
-    pub fn anonymous_terminus() -> Self {
-        Self::to(Target::default())
-    }
-
-    fn to(target: Target) -> Self {
-        Self {
-            name: None,
-            source: Source::default(),
-            target,
-            settle_mode: SenderSettleMode::Mixed,
-            rcv_settle_mode: ReceiverSettleMode::First,
-            properties: Fields::default(),
-            abort_policy: AbortPolicy::Abort,
-        }
-    }
-
-    /// The link's name, unique between the two containers; a fresh UUID if not set.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Whether messages go out unsettled, settled, or as each send says (the default).
-    pub const fn settle_mode(mut self, mode: SenderSettleMode) -> Self {
-        self.settle_mode = mode;
-        self
-    }
-
-    /// What this side says of its own terminus.
-    pub fn source(mut self, source: Source) -> Self {
-        self.source = source;
-        self
-    }
-
-    /// The whole target, in place of its address alone.
-    pub fn target(mut self, target: Target) -> Self {
-        self.target = target;
-        self
-    }
-
-    /// A capability that the target is to have, such as `queue`.
-    pub fn capability(mut self, capability: &'static str) -> Self {
-        self.target.capabilities.push(Symbol::from_static(capability));
-        self
-    }
-
-    /// A link property, such as `paired`.
-    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
-        if let Ok(name) = Symbol::try_from(name) {
-            self.properties.insert(name, value.into());
-        }
-        self
-    }
-
-    /// How a message is taken back that [`Sender::stream`] has sent a part of: by a frame that says so, or by closing the
-    /// link, for peers that do not know of aborted deliveries.
-    pub const fn abort_policy(mut self, policy: AbortPolicy) -> Self {
-        self.abort_policy = policy;
-        self
-    }
-
-    pub(crate) fn into_link(self) -> LinkOptions {
-        LinkOptions {
-            name: self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into(),
-            role: Role::Sender,
-            termini: Termini::new(self.source, self.target),
-            snd_settle_mode: self.settle_mode,
-            rcv_settle_mode: self.rcv_settle_mode,
-            credit: Credit::Manual,
-            properties: (!self.properties.is_empty()).then_some(self.properties),
-            desired_capabilities: Vec::new(),
-            abort_policy: self.abort_policy,
-        }
-    }
-}
 
 /// An encoded message, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -455,6 +356,12 @@ impl Sender {
     #[must_use]
     pub fn remote_attach(&self) -> Option<&Attach> {
         self.link.remote_attach.as_ref()
+    }
+
+    /// The address of the node that messages go to, as the peer's attach says: of a dynamic node, the one it got.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.remote_attach()?.target.as_ref()?.address().map(|address| &**address)
     }
 
     /// The link's name.

@@ -3,9 +3,11 @@
 use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::{LinkKey, LinkOptions, LinkStatus, SessionKey};
 use crate::error::{LinkError, SessionError};
-use crate::receiver::{Receiver, ReceiverOptions};
+use crate::link_options::{ReceiverOptions, SenderOptions};
+use crate::receiver::Receiver;
 use crate::runtime::shared::Shared;
-use crate::sender::{Sender, SenderOptions};
+use crate::sender::Sender;
+use crate::stream_receiver::StreamReceiver;
 use crate::transaction::Controller;
 use amqp_codec::transport::{Attach, ErrorInfo};
 use std::sync::Arc;
@@ -109,6 +111,15 @@ impl Session {
     /// As [`Session::sender`].
     pub async fn receiver(&self, options: ReceiverOptions) -> Result<Receiver, LinkError> {
         Ok(Receiver::new(self.attach(options.into_link()).await?))
+    }
+
+    /// Attaches a link to receive messages in parts on, which may be larger than memory. Dropping the future detaches it
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Session::sender`].
+    pub async fn stream_receiver(&self, options: ReceiverOptions) -> Result<StreamReceiver, LinkError> {
+        Ok(StreamReceiver::new(self.attach(options.into_stream_link()).await?))
     }
 
     pub(crate) async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {

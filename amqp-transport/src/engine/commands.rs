@@ -2,9 +2,12 @@
 
 use super::credit::Credit;
 use super::event::{DeliveryNumber, Token};
+use super::limits::Limits;
 use super::link::receiver::{Incoming, ReceiverLink};
 use super::link::sender::{Outgoing, SenderLink};
 use super::link::{Kind, Link, LinkState};
+use super::options::AbortPolicy;
+use super::options::LinkAnswer;
 use super::session::{Session, SessionState};
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
@@ -34,20 +37,15 @@ pub struct LinkOptions {
     pub properties: Option<Fields>,
     /// Extensions that are asked for.
     pub desired_capabilities: Vec<Symbol>,
+    /// Extensions that this side supports.
+    pub offered_capabilities: Vec<Symbol>,
     /// How a sender takes a delivery back of which a part has left.
     pub abort_policy: AbortPolicy,
-}
-
-/// How a delivery is taken back of which a part has left (§2.6.14).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum AbortPolicy {
-    /// A frame says that it is aborted, and the link goes on (the default).
-    #[default]
-    Abort,
-    /// The link is closed with an error. For peers that do not know of aborted deliveries and would take what they
-    /// have of it for a whole message, as RabbitMQ 4 does.
-    Detach,
+    /// Whether a receiver hands deliveries over with their first frame, to be read with [`Engine::read_stream`].
+    pub streams: bool,
+    /// The largest message that a receiver takes, in octets, in place of
+    /// [`Limits::max_message_size`](super::Limits::max_message_size); 0 for no limit, the default with `streams`.
+    pub max_message_size: Option<u64>,
 }
 
 impl LinkOptions {
@@ -65,7 +63,7 @@ impl LinkOptions {
         Self::new(name.into(), Role::Receiver, Termini::new(source, Target::default()), credit)
     }
 
-    const fn new(name: ByteString, role: Role, termini: Termini, credit: Credit) -> Self {
+    pub(crate) const fn new(name: ByteString, role: Role, termini: Termini, credit: Credit) -> Self {
         Self {
             name,
             role,
@@ -75,7 +73,10 @@ impl LinkOptions {
             credit,
             properties: None,
             desired_capabilities: Vec::new(),
+            offered_capabilities: Vec::new(),
             abort_policy: AbortPolicy::Abort,
+            streams: false,
+            max_message_size: None,
         }
     }
 }
@@ -235,7 +236,7 @@ impl Engine {
             return Err(SessionError::EndedLocally.into());
         };
         session.check()?;
-        let max_message_size = self.io.limits.max_message_size;
+        let limit = message_limit(options.max_message_size, options.streams, &self.io.limits);
         let kind = match options.role {
             Role::Sender => {
                 let mut sender = SenderLink::new(options.snd_settle_mode, true);
@@ -243,7 +244,9 @@ impl Engine {
                 Kind::Sender(sender)
             }
             Role::Receiver => {
-                Kind::Receiver(ReceiverLink::new(options.credit, options.rcv_settle_mode, max_message_size))
+                let mut receiver = ReceiverLink::new(options.credit, options.rcv_settle_mode, limit);
+                receiver.streams = options.streams.then(Box::default);
+                Kind::Receiver(receiver)
             }
         };
         let mut link = Link::new(key, options.name.clone(), LinkState::AttachSent, kind);
@@ -254,9 +257,10 @@ impl Engine {
         attach.target = options.termini.target;
         attach.properties = options.properties;
         attach.desired_capabilities = options.desired_capabilities;
+        attach.offered_capabilities = options.offered_capabilities;
         match options.role {
             Role::Sender => attach.initial_delivery_count = Some(0),
-            Role::Receiver => attach.max_message_size = Some(max_message_size).filter(|size| *size > 0),
+            Role::Receiver => attach.max_message_size = Some(limit).filter(|size| *size > 0),
         }
         let link_key = LinkKey(self.links.vacant_key());
         if !session.attach(link_key, &mut link, attach, &mut self.io) {
@@ -273,25 +277,37 @@ impl Engine {
     /// [`LinkError::TooMany`] if the peer lets no more links be answered, which ends the session; why the link ended
     /// if it did meanwhile.
     pub fn accept(&mut self, key: LinkKey, termini: Termini, credit: Credit) -> Result<(), LinkError> {
+        self.accept_with(key, LinkAnswer { termini, credit, ..LinkAnswer::default() })
+    }
+
+    /// As [`Engine::accept`], with all that can be said of the link.
+    ///
+    /// # Errors
+    /// As [`Engine::accept`].
+    pub fn accept_with(&mut self, key: LinkKey, answer: LinkAnswer) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
         link.check()?;
         let Some(remote) = link.remote_attach.as_deref() else { return Err(LinkError::DetachedLocally) };
-        let max_message_size = self.io.limits.max_message_size;
         let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());
         attach.snd_settle_mode = remote.snd_settle_mode;
         attach.rcv_settle_mode = remote.rcv_settle_mode;
-        attach.source = termini.source.or_else(|| remote.source.clone());
-        attach.target = termini.target.or_else(|| remote.target.clone());
+        attach.source = answer.termini.source.or_else(|| remote.source.clone());
+        attach.target = answer.termini.target.or_else(|| remote.target.clone());
+        attach.properties = answer.properties;
+        attach.offered_capabilities = answer.offered_capabilities;
         match &mut link.kind {
             Kind::Sender(sender) => {
                 sender.settle_mode = remote.snd_settle_mode;
+                sender.abort_policy = answer.abort_policy;
                 attach.initial_delivery_count = Some(0);
             }
             Kind::Receiver(receiver) => {
-                let mut fresh = ReceiverLink::new(credit, remote.rcv_settle_mode, max_message_size);
+                let limit = message_limit(answer.max_message_size, answer.streams, &self.io.limits);
+                let mut fresh = ReceiverLink::new(answer.credit, remote.rcv_settle_mode, limit);
+                fresh.streams = answer.streams.then(Box::default);
                 fresh.on_attach(remote);
                 *receiver = fresh;
-                attach.max_message_size = Some(max_message_size).filter(|size| *size > 0);
+                attach.max_message_size = Some(limit).filter(|size| *size > 0);
             }
         }
         let session_key = link.session;
@@ -477,7 +493,9 @@ impl Engine {
         let Some(delivery) = link.receiver().and_then(|receiver| receiver.inbox.pop_front()) else {
             return link.check().map(|()| None);
         };
-        if delivery.settled
+        if let Some(streams) = link.receiver().and_then(|receiver| receiver.streams.as_mut()) {
+            streams.on_taken(delivery.id);
+        } else if delivery.settled
             && let Some(session) = self.sessions.get_mut(link.session.0)
         {
             session.delivery_done(key, link, &mut self.io);
@@ -631,4 +649,10 @@ impl Engine {
     pub fn is_drain_pending(&mut self, key: LinkKey) -> Result<bool, LinkError> {
         Ok(self.usable(key)?.receiver().is_some_and(|receiver| receiver.credit.is_draining()))
     }
+}
+
+/// The largest message that a receiver takes: a link that hands messages over in parts has no limit unless it is given
+/// one.
+fn message_limit(wanted: Option<u64>, streams: bool, limits: &Limits) -> u64 {
+    wanted.unwrap_or(if streams { 0 } else { limits.max_message_size })
 }

@@ -93,6 +93,7 @@ pub(crate) mod frame_log;
 mod idle;
 pub(crate) mod limits;
 mod link;
+mod options;
 mod outbox;
 pub(crate) mod sasl;
 mod serial;
@@ -103,18 +104,20 @@ mod tests;
 mod unsettled;
 mod window;
 
-pub use commands::{AbortPolicy, LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
+pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
 pub use connection::{Engine, Side};
 pub use credit::Credit;
 pub use event::{DeliveryNumber, Event, Token};
 pub use frame_log::FrameLog;
 pub use limits::Limits;
 pub use link::receiver::Incoming;
+pub use options::{AbortPolicy, LinkAnswer};
 pub use sasl::{
     Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Nonce, Sasl,
     SaslFault, ScramCredentials, ScramHash, StaticCredentials,
 };
 pub use serial::Serial;
+pub use streams::StreamPart;
 
 use crate::error::Outcome;
 use amqp_codec::Encode;

@@ -1,10 +1,12 @@
 //! Messages that are sent or received in parts (§2.6.14): a body may be larger than memory.
 
-use super::commands::{AbortPolicy, OutgoingDelivery};
+use super::commands::OutgoingDelivery;
 use super::event::DeliveryNumber;
 use super::link::Link;
-use super::{Engine, LinkKey};
-use crate::error::SendError;
+use super::link::stream_in::{End, Found};
+use super::options::AbortPolicy;
+use super::{Engine, LinkKey, Serial};
+use crate::error::{LinkError, SendError, StreamError};
 use amqp_codec::transport::{ErrorInfo, conditions};
 use bytes::Bytes;
 
@@ -129,4 +131,49 @@ impl Engine {
             session.abort(key, link, number, &mut self.io);
         }
     }
+
+    // ---- receiving ----------------------------------------------------------------------------------------
+
+    /// Reads on in a delivery that was taken from a link with [`LinkOptions::streams`](super::LinkOptions::streams).
+    /// [`Event::Link`](super::Event::Link) tells when there is more.
+    ///
+    /// # Errors
+    /// [`StreamError::Aborted`] if the peer took it back; [`StreamError::Link`] if the link ended before all of it came.
+    pub fn read_stream(&mut self, key: LinkKey, id: Serial) -> Result<StreamPart, StreamError> {
+        let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally.into()) };
+        let found = match self.sessions.get_mut(link.session.0) {
+            Some(session) => session.read_stream(link, id, &mut self.io),
+            None => match link.receiver().and_then(|receiver| receiver.streams.as_mut()) {
+                Some(streams) => streams.read(id),
+                None => Found::Unknown,
+            },
+        };
+        match found {
+            Found::Octets(octets) => Ok(StreamPart::Octets(octets)),
+            Found::End(End::Whole) => Ok(StreamPart::End),
+            Found::End(End::Aborted) => Err(StreamError::Aborted),
+            Found::Nothing => link.check().map(|()| StreamPart::Pending).map_err(StreamError::Link),
+            Found::Unknown => Err(link.check().err().unwrap_or(LinkError::DetachedLocally).into()),
+        }
+    }
+
+    /// A delivery that was taken from a link with [`LinkOptions::streams`](super::LinkOptions::streams) is read no
+    /// further: what still comes of it is thrown away. To be called for each of them, settled or not.
+    pub fn forget_stream(&mut self, key: LinkKey, id: Serial) {
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        if let Some(session) = self.sessions.get_mut(link.session.0) {
+            session.forget_stream(key, link, id, &mut self.io);
+        }
+    }
+}
+
+/// What [`Engine::read_stream`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamPart {
+    /// The next octets of the encoded message.
+    Octets(Bytes),
+    /// Nothing now; more will come.
+    Pending,
+    /// The message is whole and read.
+    End,
 }

@@ -68,13 +68,24 @@ impl OutgoingWindow {
 pub(crate) struct IncomingWindow {
     next_incoming_id: Option<Serial>,
     size: u32,
-    remaining: u32,
+    /// What a flow opens the window to: `size`, or less while octets wait that nobody reads.
+    limit: u32,
+    /// What the last flow announced, less what came since.
+    announced: u32,
+    /// What the peer may still send by any flow that may be under way: a window that was made smaller leaves this
+    /// as it was.
+    allowed: u32,
 }
 
 impl IncomingWindow {
     /// `size` is the number of frames the peer may have under way; at least 1.
     pub(crate) const fn new(size: u32) -> Self {
-        Self { next_incoming_id: None, size, remaining: size }
+        Self { next_incoming_id: None, size, limit: size, announced: size, allowed: size }
+    }
+
+    /// From the next flow on the peer may have this many frames under way, at most the window's size.
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit.min(self.size);
     }
 
     /// Absent until the peer's begin was seen, as flow.next-incoming-id must be.
@@ -83,7 +94,7 @@ impl IncomingWindow {
     }
 
     pub(crate) const fn remaining(&self) -> u32 {
-        self.remaining
+        self.announced
     }
 
     pub(crate) const fn on_begin(&mut self, next_outgoing_id: Serial) {
@@ -100,21 +111,23 @@ impl IncomingWindow {
         if let Some(id) = self.next_incoming_id {
             self.next_incoming_id = Some(id.plus(1));
         }
-        let was_open = self.remaining > 0;
-        self.remaining = self.remaining.saturating_sub(1);
+        let was_open = self.allowed > 0;
+        self.allowed = self.allowed.saturating_sub(1);
+        self.announced = self.announced.saturating_sub(1);
         was_open
     }
 
     /// Whether half of the window is used, so that a flow should open it again. Half rather than each
     /// frame: one flow then serves many transfers, and the peer never runs dry while it is on its way.
     pub(crate) const fn needs_flow(&self) -> bool {
-        self.remaining <= self.size / 2
+        self.announced <= self.limit / 2 && self.announced < self.limit
     }
 
     /// A flow is about to be sent: the window is whole again. Frames are counted, not settlements, so an
     /// old unsettled delivery never blocks the session.
-    pub(crate) const fn reopen(&mut self) {
-        self.remaining = self.size;
+    pub(crate) fn reopen(&mut self) {
+        self.announced = self.limit;
+        self.allowed = self.allowed.max(self.limit);
     }
 }
 

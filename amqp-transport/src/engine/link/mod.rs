@@ -2,6 +2,7 @@
 
 pub(crate) mod receiver;
 pub(crate) mod sender;
+pub(crate) mod stream_in;
 pub(crate) mod stream_out;
 
 use super::SessionKey;

@@ -2,6 +2,7 @@
 
 use super::super::credit::{Credit, ReceiverCredit};
 use super::super::serial::Serial;
+use super::stream_in::Streams;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Transfer, conditions};
 use bytes::{Bytes, BytesMut};
@@ -58,6 +59,8 @@ pub(crate) struct ReceiverLink {
     pub(crate) max_message_size: u64,
     /// The transaction within which deliveries are acquired (§4.4.3).
     pub(crate) acquisition: Option<Box<Bytes>>,
+    /// Deliveries that are read in parts, if the link hands them over with their first frame.
+    pub(crate) streams: Option<Box<Streams>>,
 }
 
 impl ReceiverLink {
@@ -69,6 +72,7 @@ impl ReceiverLink {
             settle_mode,
             max_message_size,
             acquisition: None,
+            streams: None,
         }
     }
 
@@ -161,17 +165,22 @@ impl ReceiverLink {
     fn check_size(&self, size: usize) -> Result<(), ErrorInfo> {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         if self.max_message_size > 0 && size > self.max_message_size {
-            return Err(ErrorInfo::new(
-                conditions::MESSAGE_SIZE_EXCEEDED,
-                format!("a message of more than {} octets, the limit of this link", self.max_message_size),
-            ));
+            return Err(self.too_large());
         }
         Ok(())
+    }
+
+    #[cold]
+    pub(crate) fn too_large(&self) -> ErrorInfo {
+        ErrorInfo::new(
+            conditions::MESSAGE_SIZE_EXCEEDED,
+            format!("a message of more than {} octets, the limit of this link", self.max_message_size),
+        )
     }
 }
 
 /// Gives tag and payload a buffer of their own if they are small: one copy for both.
-fn detach_from_buffer(tag: Bytes, payload: Bytes) -> (Bytes, Bytes) {
+pub(crate) fn detach_from_buffer(tag: Bytes, payload: Bytes) -> (Bytes, Bytes) {
     if payload.len() > COPY_UP_TO {
         return (Bytes::copy_from_slice(&tag), payload);
     }

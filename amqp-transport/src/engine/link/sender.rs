@@ -1,8 +1,8 @@
 //! The sending end of a link: credit, and deliveries on their way out.
 
-use super::super::commands::AbortPolicy;
 use super::super::credit::SenderCredit;
 use super::super::event::{DeliveryNumber, Token};
+use super::super::options::AbortPolicy;
 use super::super::serial::Serial;
 use super::stream_out::OutgoingStream;
 use amqp_codec::messaging::DeliveryState;

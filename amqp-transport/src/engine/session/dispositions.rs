@@ -143,7 +143,11 @@ impl Session {
             }
             let Some(link) = links.get_mut(key.0) else { continue };
             if let Some(receiver) = link.receiver() {
+                let before = receiver.inbox.len();
                 receiver.inbox.retain(|delivery| delivery.id != id);
+                if receiver.streams.is_some() && receiver.inbox.len() < before {
+                    self.forget_stream(key, link, id, io);
+                }
             }
             self.delivery_done(key, link, io);
             io.signal(key, link);

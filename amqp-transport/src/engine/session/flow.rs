@@ -163,7 +163,7 @@ impl Session {
     }
 
     /// Every flow carries the session's window, so each one opens it.
-    const fn reopen_window(&mut self) {
+    fn reopen_window(&mut self) {
         self.incoming.reopen();
         self.flow_due = false;
     }

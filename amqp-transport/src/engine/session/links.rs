@@ -26,13 +26,22 @@ impl Session {
         io.send(self.local_channel, Performative::Attach(Box::new(attach)));
         if link.state == LinkState::Requested {
             link.state = LinkState::Attached;
-            if matches!(link.kind, Kind::Receiver(_)) {
-                self.want_flow(key, link, io);
-            }
+            self.open_receiver(key, link, io);
         }
         // An attach of ours is never followed by a flow before it is answered: if the peer refuses the link, RabbitMQ
         // 4.3 ends the whole session over a flow for a handle that it has detached.
         true
+    }
+
+    /// The first flow of a receiver, once it is attached. Before any credit the window is made as small as what it hands
+    /// over in parts needs.
+    fn open_receiver(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
+        if let Kind::Receiver(receiver) = &link.kind {
+            if receiver.streams.is_some() {
+                self.hold_window_back(io);
+            }
+            self.want_flow(key, link, io);
+        }
     }
 
     /// How many more links the peer allows here.
@@ -92,9 +101,7 @@ impl Session {
         link.state = if refused { LinkState::Refused } else { LinkState::Attached };
         if !refused {
             io.signal(key, link);
-            if matches!(link.kind, Kind::Receiver(_)) {
-                self.want_flow(key, link, io);
-            }
+            self.open_receiver(key, link, io);
         }
         Ok(None)
     }
@@ -226,6 +233,11 @@ impl Session {
                 self.received.take_where(|received| received.link == key);
                 io.partial_bytes = io.partial_bytes.saturating_sub(receiver.partial_len());
                 receiver.partial = None;
+                if let Some(streams) = &mut receiver.streams {
+                    self.stream_bytes = self.stream_bytes.saturating_sub(streams.unread());
+                    streams.on_link_end(&mut receiver.inbox);
+                    self.hold_window_back(io);
+                }
             }
         }
         io.signal(key, link);

@@ -7,6 +7,7 @@
 mod dispositions;
 mod flow;
 mod links;
+mod stream_in;
 mod transfer_in;
 mod transfer_out;
 
@@ -77,6 +78,8 @@ pub(crate) struct Session {
     sent: Unsettled<Sent>,
     received: Unsettled<Received>,
     received_from_begin: bool,
+    /// Octets of deliveries received in parts that nobody has read yet.
+    stream_bytes: usize,
     receiver_verdicts: Verdicts,
     sender_verdicts: Verdicts,
     /// Links with something to send, in turn.
@@ -103,6 +106,7 @@ impl Session {
             sent: Unsettled::new(Serial(0)),
             received: Unsettled::new(Serial(0)),
             received_from_begin: false,
+            stream_bytes: 0,
             receiver_verdicts: Verdicts::default(),
             sender_verdicts: Verdicts::default(),
             ready: VecDeque::new(),

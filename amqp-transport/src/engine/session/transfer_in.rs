@@ -4,7 +4,7 @@ use super::{Received, Session, unattached};
 use crate::engine::link::receiver::Progress;
 use crate::engine::link::{Kind, LinkState};
 use crate::engine::serial::Serial;
-use crate::engine::{Fault, Io, Links};
+use crate::engine::{Fault, Io, LinkKey, Links};
 use amqp_codec::transport::{ErrorInfo, Transfer, conditions};
 use bytes::Bytes;
 
@@ -52,24 +52,13 @@ impl Session {
             }
             return Ok(());
         }
+        if receiver.streams.is_some() {
+            return self.on_stream_transfer(key, link, transfer, payload, io);
+        }
         let starts = receiver.starts_delivery();
         let before = receiver.partial_len();
         let progress = if starts {
-            let Some(id) = transfer.delivery_id.map(Serial) else {
-                return Err(Fault::Session(ErrorInfo::new(
-                    conditions::INVALID_FIELD,
-                    "transfer.delivery-id is missing on the first frame of a delivery",
-                )));
-            };
-            let expected = self.received.next_id();
-            if id != expected {
-                return Err(Fault::Session(ErrorInfo::new(
-                    conditions::INVALID_FIELD,
-                    format!("transfer.delivery-id is {id}, expected {expected}: they have no gaps"),
-                )));
-            }
-            let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
-            self.received.push((!settled).then_some(Received { link: key, has_verdict: false }));
+            let id = self.enter_delivery(key, &transfer)?;
             receiver.start(id, transfer, payload)
         } else {
             receiver.go_on(transfer, &payload)
@@ -114,5 +103,25 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The first frame of a delivery: delivery-ids have no gaps.
+    pub(super) fn enter_delivery(&mut self, key: LinkKey, transfer: &Transfer) -> Result<Serial, Fault> {
+        let Some(id) = transfer.delivery_id.map(Serial) else {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::INVALID_FIELD,
+                "transfer.delivery-id is missing on the first frame of a delivery",
+            )));
+        };
+        let expected = self.received.next_id();
+        if id != expected {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::INVALID_FIELD,
+                format!("transfer.delivery-id is {id}, expected {expected}: they have no gaps"),
+            )));
+        }
+        let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
+        self.received.push((!settled).then_some(Received { link: key, has_verdict: false }));
+        Ok(id)
     }
 }

@@ -6,14 +6,15 @@ mod session;
 mod streams;
 mod transactions;
 
-use super::commands::{AbortPolicy, LinkOptions};
+use super::commands::LinkOptions;
 use super::connection::{Engine, Side};
 use super::credit::Credit;
 use super::event::{DeliveryNumber, Event, Token};
 use super::limits::Limits;
+use super::options::AbortPolicy;
 use super::sasl::{Sasl, StaticCredentials};
-use super::{LinkKey, LinkStatus, OutgoingDelivery, SessionKey, Termini};
-use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
+use super::{LinkKey, LinkStatus, OutgoingDelivery, SessionKey, StreamPart, Termini};
+use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError, StreamError};
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use amqp_codec::security::{SaslCode, SaslFrame, SaslInit, SaslMechanisms, SaslOutcome};
@@ -205,17 +206,7 @@ impl Scripted {
 }
 
 fn options(role: Role, credit: Credit) -> LinkOptions {
-    LinkOptions {
-        name: "link".into(),
-        role,
-        termini: Termini::new(Source::new("q"), Target::new("q")),
-        snd_settle_mode: SenderSettleMode::Mixed,
-        rcv_settle_mode: ReceiverSettleMode::First,
-        credit,
-        properties: None,
-        desired_capabilities: Vec::new(),
-        abort_policy: AbortPolicy::Abort,
-    }
+    LinkOptions::new("link".into(), role, Termini::new(Source::new("q"), Target::new("q")), credit)
 }
 
 fn flows(heard: &Heard) -> Vec<&Flow> {

@@ -208,3 +208,214 @@ fn a_link_that_ends_tells_who_streams_on_it() {
         assert!(matches!(refused, Err(SendError::NotSent(_))), "{refused:?}");
     }
 }
+
+/// A link from the peer that hands messages over with their first frame, and one that does not.
+fn streaming(credit: u32, limits: Limits) -> (Scripted, LinkKey) {
+    let (mut script, session) = Scripted::begun_with(limits, 2048);
+    let mut wanted = options(Role::Receiver, Credit::Auto(credit));
+    wanted.streams = true;
+    let link = script.engine.attach(session, wanted).unwrap();
+    let heard = script.hears();
+    let [(_, Performative::Attach(attach), _)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(attach.max_message_size, None, "there is no limit where nothing is put together");
+    let mut attach = Attach::new("link", 3_u32, Role::Sender);
+    attach.source = Some(Source::new("q"));
+    attach.initial_delivery_count = Some(0);
+    script.says(7, Performative::Attach(Box::new(attach)));
+    (script, link)
+}
+
+impl Scripted {
+    /// A frame of the peer's delivery: its first one has an id.
+    fn sends_part(&mut self, id: Option<u32>, more: bool, octets: &[u8]) {
+        let mut transfer = Transfer::new(3_u32);
+        if let Some(id) = id {
+            (transfer.delivery_id, transfer.delivery_tag) = (Some(id), Some(Bytes::from_static(b"t")));
+        }
+        transfer.more = more;
+        self.transfers(&transfer, octets);
+    }
+
+    fn aborts(&mut self) {
+        let mut transfer = Transfer::new(3_u32);
+        transfer.aborted = true;
+        self.transfers(&transfer, b"");
+    }
+}
+
+fn octets(text: &'static [u8]) -> Result<StreamPart, StreamError> {
+    Ok(StreamPart::Octets(Bytes::from_static(text)))
+}
+
+// §2.6.14
+#[test]
+fn a_message_is_handed_over_with_its_first_frame() {
+    let (mut script, link) = streaming(1, Limits::default());
+    script.sends_part(Some(0), true, b"one");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"one"));
+    assert_eq!(script.engine.read_stream(link, delivery.id), Ok(StreamPart::Pending));
+    while script.engine.poll_event().is_some() {}
+    script.sends_part(None, false, b"two");
+    assert_eq!(script.engine.poll_event(), Some(Event::Link(link)), "the reader is told");
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"two"));
+    assert_eq!(script.engine.read_stream(link, delivery.id), Ok(StreamPart::End));
+    script.hears();
+    script.engine.settle(link, delivery.id, Outcome::Accepted).unwrap();
+    script.engine.forget_stream(link, delivery.id);
+    let heard = script.hears();
+    assert!(matches!(heard[0].1, Performative::Disposition(_)));
+    assert_eq!(flows(&heard)[0].link_credit, Some(1), "its credit comes back");
+    assert!(script.engine.read_stream(link, delivery.id).is_err());
+}
+
+// §2.5.6
+#[test]
+fn octets_that_nobody_reads_hold_the_window_back() {
+    let limits = Limits { max_frame_size: 1000, max_stream_bytes: 4000, ..Limits::default() };
+    let (mut script, link) = streaming(10, limits);
+    let heard = script.hears();
+    assert_eq!(flows(&heard)[0].incoming_window, 4, "before any credit can be used: {heard:?}");
+    for n in 0..4 {
+        script.sends_part((n == 0).then_some(0), true, &[7; 950]);
+    }
+    let heard = script.hears();
+    assert!(flows(&heard).iter().all(|flow| flow.incoming_window <= 1), "{heard:?}");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    for _ in 0..4 {
+        assert!(matches!(script.engine.read_stream(link, delivery.id), Ok(StreamPart::Octets(_))));
+    }
+    let heard = script.hears();
+    assert_eq!(flows(&heard)[0].incoming_window, 4, "{heard:?}");
+}
+
+// §2.5.6
+#[test]
+fn one_frame_is_let_through_however_small_the_limit() {
+    let limits = Limits { max_stream_bytes: 0, ..Limits::default() };
+    let (mut script, link) = streaming(1, limits);
+    let heard = script.hears();
+    assert_eq!(flows(&heard)[0].incoming_window, 1, "{heard:?}");
+    script.sends_part(Some(0), true, b"a");
+    script.hears();
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"a"));
+    assert_eq!(flows(&script.hears())[0].incoming_window, 1);
+}
+
+// §2.5.6
+#[test]
+fn frames_under_way_when_the_window_was_made_smaller_are_borne() {
+    let limits = Limits { max_frame_size: 1000, max_stream_bytes: 1000, ..Limits::default() };
+    let (mut script, link) = streaming(10, limits);
+    // Nothing of this was heard by the peer: it goes by the window of the begin.
+    script.sends_part(Some(0), false, b"a");
+    script.sends_part(Some(1), false, b"b");
+    script.sends_part(Some(2), false, b"c");
+    assert!(script.engine.take(link).unwrap().is_some());
+    assert!(!script.hears().iter().any(|(_, performative, _)| matches!(performative, Performative::End(_))));
+}
+
+#[test]
+fn a_peer_that_ignores_the_window_cannot_make_us_grow() {
+    let limits = Limits { max_frame_size: 1000, max_stream_bytes: 2000, ..Limits::default() };
+    let (mut script, _) = streaming(10, limits);
+    script.hears();
+    for n in 0..10 {
+        script.sends_part((n == 0).then_some(0), true, &[0; 900]);
+    }
+    let heard = script.hears();
+    let refused = heard.iter().find_map(|(_, performative, _)| match performative {
+        Performative::Detach(Detach { error: Some(error), .. }) => Some(error.condition.clone()),
+        _ => None,
+    });
+    assert_eq!(refused, Some(conditions::RESOURCE_LIMIT_EXCEEDED), "{heard:?}");
+}
+
+// §2.6.14
+#[test]
+fn an_aborted_message_tells_its_reader_and_wants_no_verdict() {
+    let (mut script, link) = streaming(1, Limits::default());
+    script.sends_part(Some(0), true, b"half");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    script.hears();
+    script.aborts();
+    assert_eq!(script.engine.read_stream(link, delivery.id), Err(StreamError::Aborted));
+    assert_eq!(script.engine.settle(link, delivery.id, Outcome::Accepted), Err(SettleError::Revoked));
+    let heard = script.hears();
+    let [flow] = flows(&heard)[..] else { panic!("{heard:?}") };
+    assert_eq!(flow.link_credit, Some(1), "its credit comes back, once");
+    assert_eq!(heard.len(), 1, "no disposition: {heard:?}");
+    script.engine.forget_stream(link, delivery.id);
+    assert!(script.hears().is_empty());
+}
+
+// §2.6.14
+#[test]
+fn a_message_aborted_before_it_was_taken_is_never_seen() {
+    let (mut script, link) = streaming(1, Limits::default());
+    script.sends_part(Some(0), true, b"half");
+    script.aborts();
+    assert!(script.engine.take(link).unwrap().is_none());
+    script.sends_part(Some(1), false, b"next");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"next"));
+}
+
+// §2.6.14
+#[test]
+fn after_an_early_verdict_the_rest_is_thrown_away() {
+    let (mut script, link) = streaming(1, Limits::default());
+    script.sends_part(Some(0), true, b"half");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    script.hears();
+    script.engine.settle(link, delivery.id, Outcome::Released).unwrap();
+    script.engine.forget_stream(link, delivery.id);
+    let heard = script.hears();
+    assert!(matches!(&heard[0].1, Performative::Disposition(verdict) if verdict.settled), "{heard:?}");
+    script.sends_part(None, true, &[0; 60_000]);
+    script.aborts();
+    script.sends_part(Some(1), false, b"next");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"next"));
+}
+
+// §2.6.7
+#[test]
+fn a_settled_message_counts_against_the_credit_until_it_is_dropped() {
+    let (mut script, link) = streaming(1, Limits::default());
+    let mut transfer = Transfer::new(3_u32);
+    (transfer.delivery_id, transfer.delivery_tag) = (Some(0), Some(Bytes::from_static(b"t")));
+    transfer.settled = Some(true);
+    script.hears();
+    script.transfers(&transfer, b"all");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert!(delivery.settled);
+    assert!(script.hears().is_empty());
+    script.engine.forget_stream(link, delivery.id);
+    assert_eq!(flows(&script.hears())[0].link_credit, Some(1));
+}
+
+// §2.6.6
+#[test]
+fn a_message_that_is_not_whole_ends_with_its_link() {
+    let (mut script, link) = streaming(3, Limits::default());
+    script.sends_part(Some(0), true, b"half");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    let mut detach = Detach::new(3_u32);
+    detach.closed = true;
+    script.says(7, Performative::Detach(detach));
+    assert_eq!(script.engine.read_stream(link, delivery.id), octets(b"half"));
+    assert!(matches!(script.engine.read_stream(link, delivery.id), Err(StreamError::Link(_))));
+    script.engine.forget_stream(link, delivery.id);
+    assert!(script.engine.take(link).is_err());
+}
+
+// §2.7.5
+#[test]
+fn another_delivery_in_the_midst_of_one_detaches_the_link() {
+    let (mut script, _) = streaming(3, Limits::default());
+    script.sends_part(Some(0), true, b"half");
+    script.sends_part(Some(1), true, b"other");
+    assert_eq!(script.detaches_with(), conditions::ILLEGAL_STATE);
+}
