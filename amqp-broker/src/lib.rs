@@ -50,6 +50,12 @@
 //! | link detached, session ended, connection closed | as released |
 //! | connection lost | as modified, delivery-failed: a message that brings its consumers down must not go round for ever |
 //!
+//! **Transactions** (a link to the coordinator): what is sent within one comes into its queues with the commit, and what is
+//! settled within one is settled then; after a rollback nothing was sent, and each message is where it was before, its
+//! delivery-count unchanged. With the coordinator's link its transactions are rolled back. A transaction may span queues
+//! and the sessions of its connection. Messages are not acquired within a transaction: a link that asks for that is
+//! closed with `amqp:not-implemented`.
+//!
 //! **Dead letters** go to the queue `<name>.dlq` (see [`DeadLetter`]), with the message annotations
 //! `x-opt-deadletter-source` (the queue), `x-opt-deadletter-reason` (`rejected`, `undeliverable-here`, `delivery-limit` or
 //! `expired`) and, if the consumer gave an error, `x-opt-deadletter-condition` and `x-opt-deadletter-description`.

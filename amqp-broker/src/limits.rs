@@ -44,6 +44,11 @@ pub struct Limits {
     pub publisher_credit: u32,
     /// Connections that may be open at once; one more is closed as soon as it is accepted. Default 10,000.
     pub max_connections: usize,
+    /// Transactions that one connection may have open; one more is not declared. Default 100.
+    pub max_transactions: usize,
+    /// Messages that one transaction may post and settle together; one more is refused with
+    /// `amqp:resource-limit-exceeded`. Default 10,000.
+    pub max_transaction_messages: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +58,8 @@ impl Default for Limits {
             max_message_size: 16 * 1024 * 1024,
             publisher_credit: 1_000,
             max_connections: 10_000,
+            max_transactions: 100,
+            max_transaction_messages: 10_000,
         }
     }
 }

@@ -345,11 +345,10 @@ impl Sender {
     }
 
     /// Notes that the transaction of a verdict was rolled back: the delivery is the receiver's as before, which can give
-    /// another verdict.
-    pub fn revert(&self, provisional: &Provisional) {
-        if let Some(id) = provisional.id {
-            self.link.shared().act(|state| state.engine.revert(self.link.key, id));
-        }
+    /// another verdict. False if it is not: it has been settled, or the link has ended.
+    pub fn revert(&self, provisional: &Provisional) -> bool {
+        let (key, id) = (self.link.key, provisional.id);
+        id.is_some_and(|id| self.link.shared().act(|state| state.engine.revert(key, id)))
     }
 
     /// What the peer's attach said: the target that is really there, limits, properties.

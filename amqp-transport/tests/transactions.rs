@@ -256,7 +256,7 @@ async fn a_verdict_that_the_sender_settles_is_taken_back_by_a_rollback() {
         let told = retired(&sender).await;
         let (rolled_back, ()) = tokio::join!(transaction.rollback(), async {
             let discharge = pair.control.next().await.unwrap();
-            sender.revert(&told);
+            assert!(sender.revert(&told));
             discharge.done();
         });
         rolled_back.unwrap();

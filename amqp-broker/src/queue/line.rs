@@ -41,6 +41,10 @@ impl Line {
         self.waiting.retain(|waiting| *waiting != consumer);
     }
 
+    pub(crate) fn contains(&self, consumer: ConsumerId) -> bool {
+        self.consumers.contains_key(&consumer)
+    }
+
     /// The consumer has come: it is neither waiting nor called any more.
     pub(crate) fn arrive(&mut self, consumer: ConsumerId) {
         if self.consumers.get(&consumer) == Some(&Appetite::Waiting) {

@@ -21,6 +21,7 @@ mod model_tests;
 mod ready;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ use self::dead_letter::Reason;
 use self::delayed::Delayed;
 use self::line::Line;
 use self::ready::Ready;
+use self::transaction::Reserved;
 use crate::clock::{Moment, whole_millis};
 use crate::limits::{Expired, QueueOptions, TAKE_BATCH};
 use crate::own::own;
@@ -128,6 +130,8 @@ pub(crate) struct Queue {
     ready: Ready,
     acquired: BTreeMap<(ConsumerId, Sequence), Message>,
     line: Line,
+    /// Room for messages that a transaction may bring.
+    reserved: Reserved,
     /// The counts that do not follow from the places above.
     totals: QueueStats,
 }
@@ -142,6 +146,7 @@ impl Queue {
             ready: Ready::default(),
             acquired: BTreeMap::new(),
             line: Line::default(),
+            reserved: Reserved::default(),
             totals: QueueStats::default(),
         }
     }
@@ -166,15 +171,26 @@ impl Queue {
     /// `amqp:resource-limit-exceeded` if the queue is full.
     pub(crate) fn publish(
         &mut self,
-        mut message: Message,
+        message: Message,
         now: Moment,
         dead: &mut Vec<Dead>,
     ) -> Result<(), ErrorInfo> {
-        if self.length() >= self.options.max_length
-            || self.totals.bytes.saturating_add(message.size()) > self.options.max_bytes
-        {
+        self.check_room(&message)?;
+        self.enter(message, now, dead);
+        Ok(())
+    }
+
+    /// Whether there is room for a message.
+    fn check_room(&self, message: &Message) -> Result<(), ErrorInfo> {
+        let octets = self.totals.bytes.saturating_add(self.reserved.octets).saturating_add(message.size());
+        if self.length() >= self.options.max_length || octets > self.options.max_bytes {
             return Err(self.full());
         }
+        Ok(())
+    }
+
+    /// Takes in a message for which there is room.
+    fn enter(&mut self, mut message: Message, now: Moment, dead: &mut Vec<Dead>) {
         if let Some(ttl) = self.options.message_ttl {
             message.limit_time_to_live(whole_millis(ttl), now);
         }
@@ -183,7 +199,6 @@ impl Queue {
         self.totals.published += 1;
         self.totals.bytes += message.size();
         self.place(sequence, message, now, dead);
-        Ok(())
     }
 
     /// A consumer has come.
@@ -315,9 +330,12 @@ impl Queue {
         }
     }
 
-    /// Messages held, wherever they are.
+    /// Messages held, wherever they are, and those for which room is reserved.
     fn length(&self) -> u64 {
-        count(self.ready.len()) + count(self.delayed.len()) + count(self.acquired.len())
+        count(self.ready.len())
+            + count(self.delayed.len())
+            + count(self.acquired.len())
+            + self.reserved.messages
     }
 
     /// Puts a message where it belongs now: delayed, ready or, if it has expired, away.

@@ -4,16 +4,24 @@
 //! queue, takes as many messages as there is credit under another, and hands them to the connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use amqp_codec::transport::ErrorInfo;
-use amqp_transport::{DeliveryNumber, LinkError, Payload, SendError, Sender, TryDeliverError};
+use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_transport::{DeliveryNumber, LinkError, Outcome, Payload, SendError, Sender, TryDeliverError};
+use tokio::sync::mpsc;
 
 use super::outcome::{departure, verdict};
+use super::transactions::{SettleDown, Transactions};
 use crate::queue::{Departure, Next, Sequence, Taken, Verdict};
 use crate::store::Subscription;
 
 /// Serves the link until it ends; then what the consumer had goes back to the queue.
-pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: bool) {
+pub(crate) async fn run(
+    sender: Sender,
+    subscription: Subscription,
+    settled: bool,
+    (transactions, asked): (Arc<Transactions>, mpsc::Receiver<SettleDown>),
+) {
     let mut consumer = Consumer {
         sender,
         subscription,
@@ -21,6 +29,9 @@ pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: boo
         held: HashMap::new(),
         taken: Vec::new(),
         verdicts: Vec::new(),
+        transactions,
+        asked,
+        failure: None,
     };
     let departure = match consumer.work().await {
         End::Link(error) => {
@@ -34,7 +45,9 @@ pub(crate) async fn run(sender: Sender, subscription: Subscription, settled: boo
             consumer.close(None).await;
             departure
         }
-        End::QueueDeleted(error) => {
+        End::QueueDeleted(error) | End::Refused(error) => {
+            // Nobody waits for this task while it waits for the peer.
+            consumer.asked.close();
             consumer.close(Some(error)).await;
             Departure::Orderly
         }
@@ -50,6 +63,8 @@ enum End {
     Send(SendError),
     /// There is nothing to consume from any more.
     QueueDeleted(ErrorInfo),
+    /// The consumer asked for what cannot be.
+    Refused(ErrorInfo),
 }
 
 impl From<LinkError> for End {
@@ -69,6 +84,11 @@ struct Consumer {
     taken: Vec<Taken>,
     /// Room for one turn's verdicts.
     verdicts: Vec<(Sequence, Verdict)>,
+    transactions: Arc<Transactions>,
+    /// Where a transaction that is to end asks for what came before.
+    asked: mpsc::Receiver<SettleDown>,
+    /// Why the consumer cannot go on.
+    failure: Option<ErrorInfo>,
 }
 
 impl Consumer {
@@ -83,7 +103,16 @@ impl Consumer {
 
     /// Settles, takes, sends, and waits for a reason to do so again.
     async fn turn(&mut self) -> Result<(), End> {
+        let settled_down = self.asked.try_recv();
         self.settle();
+        drop(settled_down);
+        if self.sender.acquisition().is_some() {
+            let text = "messages cannot be acquired within a transaction, only settled";
+            self.failure = Some(ErrorInfo::new(conditions::NOT_IMPLEMENTED, text));
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(End::Refused(error));
+        }
         // Asked before there is taken: a drain that comes later is owed what came into the queue before it.
         let is_draining = self.sender.is_draining();
         let credit = self.sender.credit();
@@ -96,12 +125,16 @@ impl Consumer {
         }
         tokio::select! {
             biased;
+            Some(settled_down) = self.asked.recv() => {
+                self.settle();
+                drop(settled_down);
+            }
             // Waited for before the state is looked at below, or a change in between would be missed.
             () = self.sender.changed() => {}
             () = self.subscription.called() => {}
             outcome = self.sender.next_outcome() => {
                 let (number, outcome) = outcome?;
-                self.on_outcome(number, verdict(outcome));
+                self.on_outcome(number, outcome);
             }
             () = has_reason(&self.sender, next, is_draining) => {}
         }
@@ -135,7 +168,7 @@ impl Consumer {
     /// Settles all deliveries whose outcome is known.
     fn settle(&mut self) {
         while let Some((number, outcome)) = self.sender.try_next_outcome() {
-            self.on_outcome(number, verdict(outcome));
+            self.on_outcome(number, outcome);
         }
         if !self.verdicts.is_empty() {
             self.subscription.settle(self.verdicts.drain(..));
@@ -152,9 +185,22 @@ impl Consumer {
         }
     }
 
-    fn on_outcome(&mut self, number: DeliveryNumber, verdict: Verdict) {
-        if let Some(sequence) = self.held.remove(&number) {
-            self.verdicts.push((sequence, verdict));
+    fn on_outcome(&mut self, number: DeliveryNumber, outcome: Outcome) {
+        let Some(sequence) = self.held.remove(&number) else { return };
+        let Outcome::Provisional(provisional) = outcome else {
+            return self.verdicts.push((sequence, verdict(outcome)));
+        };
+        if !provisional.is_settled {
+            // After a rollback it is the consumer's as before.
+            self.held.insert(number, sequence);
+        }
+        let is_settled = provisional.is_settled;
+        let retired = self.transactions.retire(*provisional, sequence, &self.subscription, &self.sender);
+        if let Err(error) = retired {
+            if is_settled {
+                self.verdicts.push((sequence, Verdict::Released));
+            }
+            self.failure = Some(error);
         }
     }
 }

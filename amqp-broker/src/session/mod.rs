@@ -7,11 +7,13 @@
 //! | --- | --- | --- |
 //! | sender | a queue, or the anonymous terminus | [`publisher`] |
 //! | receiver | a queue | [`consumer`] |
+//! | sender | the coordinator | [`transactions`] |
 //! | sender and receiver of one name on one session, paired | `/management` | [`RequestServer`]'s |
 
 mod consumer;
 mod outcome;
 mod publisher;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use amqp_transport::{Credit, Incoming, LinkError, LinkRequest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::transactions::Transactions;
 use crate::address::Address;
 use crate::limits::{Limits, MANAGEMENT_CREDIT};
 use crate::management::respond;
@@ -48,7 +51,8 @@ pub(crate) async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let management = management_of(Arc::clone(&store));
-    let mut session = Links { store, limits, management, tasks: JoinSet::new() };
+    let transactions = Arc::new(Transactions::new(Arc::clone(&store), &limits));
+    let mut session = Links { store, limits, management, transactions, tasks: JoinSet::new() };
     loop {
         tokio::select! {
             request = incoming.next_link() => match request {
@@ -81,6 +85,7 @@ struct Links {
     store: Arc<Store>,
     limits: Limits,
     management: RequestServer,
+    transactions: Arc<Transactions>,
     tasks: JoinSet<()>,
 }
 
@@ -92,6 +97,7 @@ impl Links {
             Ok(Wish::Consume(queue)) => self.consume(request, &attach, &queue),
             Ok(Wish::Publish(queue)) => self.publish(request, &attach, queue),
             Ok(Wish::Manage) => self.management.serve(request),
+            Ok(Wish::Control) => self.control(request),
             Err(error) => {
                 request.refuse(error);
                 Ok(())
@@ -121,9 +127,10 @@ impl Links {
             capabilities: granted(&wish.capabilities),
             ..Source::default()
         };
+        let transactions = (Arc::clone(&self.transactions), self.transactions.join());
         let sender = request.accept_as_sender(source)?;
         let subscription = self.store.subscribe(queue);
-        self.tasks.spawn(consumer::run(sender, subscription, settled));
+        self.tasks.spawn(consumer::run(sender, subscription, settled, transactions));
         Ok(())
     }
 
@@ -147,8 +154,16 @@ impl Links {
         };
         let target =
             Target { address: wish.address, capabilities: granted(&wish.capabilities), ..Target::default() };
+        let transactions = (Arc::clone(&self.transactions), self.transactions.join());
         let receiver = request.accept_as_receiver(target, Credit::Auto(self.limits.publisher_credit))?;
-        self.tasks.spawn(publisher::run(receiver, queue, Arc::clone(&self.store)));
+        self.tasks.spawn(publisher::run(receiver, queue, Arc::clone(&self.store), transactions));
+        Ok(())
+    }
+
+    /// The peer controls transactions.
+    fn control(&mut self, request: LinkRequest) -> Result<(), LinkError> {
+        let control = self.transactions.accept(request)?;
+        self.tasks.spawn(Arc::clone(&self.transactions).run(control));
         Ok(())
     }
 }
@@ -159,6 +174,8 @@ enum Wish {
     /// `None` is the anonymous terminus.
     Publish(Option<ByteString>),
     Manage,
+    /// The coordinator of transactions.
+    Control,
 }
 
 impl Wish {
@@ -181,9 +198,7 @@ impl Wish {
             }
             Role::Sender => match &attach.target {
                 None => Err(invalid("attach.target is missing")),
-                Some(TargetArchetype::Coordinator(_)) => {
-                    Err(not_implemented("transactions are not supported"))
-                }
+                Some(TargetArchetype::Coordinator(_)) => Ok(Self::Control),
                 Some(TargetArchetype::Target(target)) if target.dynamic => {
                     Err(not_implemented("dynamic targets are not supported"))
                 }

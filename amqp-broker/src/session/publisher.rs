@@ -7,18 +7,26 @@ use std::sync::Arc;
 use amqp_codec::messaging::MessageSections;
 use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_transport::{Delivery, Receiver};
+use tokio::sync::mpsc;
 
 use crate::address::Address;
 use crate::limits::PUBLISH_BATCH;
 use crate::queue::{Message, undecodable};
 use crate::store::{SharedQueue, Store};
 
+use super::transactions::{SettleDown, Transactions};
+
 /// The only message format here (§3.2.16).
 const MESSAGE_FORMAT: u32 = 0;
 
 /// Serves the link until it ends or its queue is deleted. Without a `queue` it is the anonymous terminus, which outlives
 /// every queue.
-pub(crate) async fn run(receiver: Receiver, queue: Option<Arc<SharedQueue>>, store: Arc<Store>) {
+pub(crate) async fn run(
+    receiver: Receiver,
+    queue: Option<Arc<SharedQueue>>,
+    store: Arc<Store>,
+    (transactions, mut asked): (Arc<Transactions>, mpsc::Receiver<SettleDown>),
+) {
     let mut deleted = pin!(async {
         match &queue {
             Some(queue) => queue.deleted().await,
@@ -27,8 +35,12 @@ pub(crate) async fn run(receiver: Receiver, queue: Option<Arc<SharedQueue>>, sto
     });
     let mut batch = Vec::new();
     let reason = loop {
+        let mut most = PUBLISH_BATCH;
+        let mut settled_down = None;
         tokio::select! {
             biased;
+            // A transaction is to end: all that came before goes first.
+            Some(done) = asked.recv() => (most, settled_down) = (receiver.queued(), Some(done)),
             delivery = receiver.recv() => match delivery {
                 Ok(delivery) => batch.push(delivery),
                 Err(error) => {
@@ -38,20 +50,22 @@ pub(crate) async fn run(receiver: Receiver, queue: Option<Arc<SharedQueue>>, sto
             },
             error = &mut deleted => break error,
         }
-        while batch.len() < PUBLISH_BATCH
+        while batch.len() < most
             && let Some(delivery) = receiver.try_recv()
         {
             batch.push(delivery);
         }
         match &queue {
             Some(queue) => {
-                if let Err(error) = publish(&store, queue, &mut batch) {
+                if let Err(error) = publish(&store, queue, &transactions, &mut batch) {
                     break error;
                 }
             }
-            None => batch.drain(..).for_each(|delivery| relay(&store, delivery)),
+            None => batch.drain(..).for_each(|delivery| relay(&store, &transactions, delivery)),
         }
+        drop(settled_down);
     };
+    drop(asked);
     if let Err(error) = receiver.close_with(reason).await {
         tracing::debug!(%error, "link not closed in an orderly way");
     }
@@ -62,10 +76,22 @@ pub(crate) async fn run(receiver: Receiver, queue: Option<Arc<SharedQueue>>, sto
 /// # Errors
 ///
 /// `amqp:resource-deleted` if the queue was deleted; the publisher has been told so of each message.
-fn publish(store: &Store, queue: &SharedQueue, batch: &mut Vec<Delivery>) -> Result<(), ErrorInfo> {
+fn publish(
+    store: &Store,
+    queue: &Arc<SharedQueue>,
+    transactions: &Transactions,
+    batch: &mut Vec<Delivery>,
+) -> Result<(), ErrorInfo> {
     let mut messages = Vec::with_capacity(batch.len());
     let mut understood = Vec::with_capacity(batch.len());
     for delivery in batch.drain(..) {
+        if let Some(id) = delivery.transaction() {
+            transactions.post(id, delivery, |delivery| {
+                let message = arrived(store, delivery, &read(delivery)?)?;
+                Ok((Arc::clone(queue), message))
+            });
+            continue;
+        }
         match read(&delivery).and_then(|sections| arrived(store, &delivery, &sections)) {
             Ok(message) => {
                 messages.push(message);
@@ -87,23 +113,30 @@ fn publish(store: &Store, queue: &SharedQueue, batch: &mut Vec<Delivery>) -> Res
 }
 
 /// Stores one message where it says itself, by `properties.to` (anonymous terminus).
-fn relay(store: &Store, delivery: Delivery) {
-    let result = read(&delivery).and_then(|sections| {
-        let to = sections.properties().map_err(undecodable)?.and_then(|properties| properties.to);
-        let to = to.ok_or_else(|| {
-            ErrorInfo::new(
-                conditions::PRECONDITION_FAILED,
-                "properties.to is missing, and the link names no target",
-            )
-        })?;
-        let Address::Queue(name) = Address::parse(&to)? else {
-            return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("{to}: not a queue")));
-        };
-        let mut messages = vec![arrived(store, &delivery, &sections)?];
-        let queue = store.open(&name)?;
-        store.publish(&queue, &mut messages)?.pop().unwrap_or(Ok(()))
-    });
+fn relay(store: &Store, transactions: &Transactions, delivery: Delivery) {
+    if let Some(id) = delivery.transaction() {
+        return transactions.post(id, delivery, |delivery| route(store, delivery));
+    }
+    let result = route(store, &delivery)
+        .and_then(|(queue, message)| store.publish(&queue, &mut vec![message])?.pop().unwrap_or(Ok(())));
     finish(delivery, result);
+}
+
+/// A message, and the queue that it names.
+fn route(store: &Store, delivery: &Delivery) -> Result<(Arc<SharedQueue>, Message), ErrorInfo> {
+    let sections = read(delivery)?;
+    let to = sections.properties().map_err(undecodable)?.and_then(|properties| properties.to);
+    let to = to.ok_or_else(|| {
+        ErrorInfo::new(
+            conditions::PRECONDITION_FAILED,
+            "properties.to is missing, and the link names no target",
+        )
+    })?;
+    let Address::Queue(name) = Address::parse(&to)? else {
+        return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("{to}: not a queue")));
+    };
+    let message = arrived(store, delivery, &sections)?;
+    Ok((store.open(&name)?, message))
 }
 
 /// The sections of a delivery.

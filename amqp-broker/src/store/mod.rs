@@ -10,6 +10,7 @@ mod shared;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::queue::{ConsumerId, Dead, Message, Queue, QueueStats};
 
 pub(crate) use self::shared::{Declaration, SharedQueue};
 pub(crate) use self::subscription::Subscription;
+pub(crate) use self::transaction::{Place, Transaction};
 
 /// The queues of a broker.
 #[derive(Debug)]
@@ -157,8 +159,12 @@ impl Store {
 
     /// Makes a consumer of a queue.
     pub(crate) fn subscribe(self: &Arc<Self>, queue: Arc<SharedQueue>) -> Subscription {
-        let id = ConsumerId(self.next_consumer.fetch_add(1, Ordering::Relaxed));
+        let id = self.next_consumer();
         Subscription::join(Arc::clone(self), queue, id)
+    }
+
+    fn next_consumer(&self) -> ConsumerId {
+        ConsumerId(self.next_consumer.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Does for ever what is due: delayed messages become ready, expired ones go.

@@ -60,6 +60,10 @@ impl Subscription {
         });
     }
 
+    pub(super) const fn place(&self) -> (&Arc<SharedQueue>, ConsumerId) {
+        (&self.queue, self.id)
+    }
+
     /// Waits until the queue calls this consumer, or is deleted. Cancelling does not lose the call.
     pub(crate) async fn called(&self) {
         self.called.notified().await;

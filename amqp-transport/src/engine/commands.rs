@@ -535,12 +535,10 @@ impl Engine {
     }
 
     /// The transaction within which a verdict on a delivery was given is rolled back: another verdict may follow
-    /// (§4.4.2). Nothing happens if the delivery is settled already.
-    pub fn revert(&mut self, key: LinkKey, id: Serial) {
-        let Some(session) = self.links.get(key.0).map(|link| link.session) else { return };
-        if let Some(session) = self.sessions.get_mut(session.0) {
-            session.revert(key, id);
-        }
+    /// (§4.4.2). False if the delivery is settled already.
+    pub fn revert(&mut self, key: LinkKey, id: Serial) -> bool {
+        let Some(session) = self.links.get(key.0).map(|link| link.session) else { return false };
+        self.sessions.get_mut(session.0).is_some_and(|session| session.revert(key, id))
     }
 
     /// Says within which transaction deliveries on the link are acquired from now on, or that they are within none

@@ -24,12 +24,14 @@
 mod controller;
 #[cfg(feature = "tokio")]
 mod coordinator;
+#[cfg(feature = "tokio")]
 mod error;
 
 #[cfg(feature = "tokio")]
 pub use controller::{Controller, Post, Transaction};
 #[cfg(feature = "tokio")]
 pub use coordinator::{ControlLink, Coordinator, CoordinatorLimits, Discharge};
+#[cfg(feature = "tokio")]
 pub use error::TransactionError;
 
 use crate::engine::Serial;

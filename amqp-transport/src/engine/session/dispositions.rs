@@ -166,14 +166,18 @@ impl Session {
         true
     }
 
-    /// A verdict within a transaction that was rolled back: another one may be given.
-    pub(crate) fn revert(&mut self, key: LinkKey, id: Serial) {
+    /// A verdict within a transaction that was rolled back: another one may be given. False if there is nothing left to
+    /// decide.
+    pub(crate) fn revert(&mut self, key: LinkKey, id: Serial) -> bool {
         if let Some(sent) = self.sent.get_mut(id).filter(|sent| sent.link == key) {
             sent.is_retired = false;
+            return true;
         }
         if let Some(received) = self.received.get_mut(id).filter(|received| received.link == key) {
             received.has_verdict = false;
+            return true;
         }
+        false
     }
 
     pub(super) fn flush_verdicts(&mut self, io: &mut Io) {
