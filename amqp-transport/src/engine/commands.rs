@@ -8,7 +8,7 @@ use super::link::sender::{Outgoing, SenderLink};
 use super::link::{Kind, Link, LinkState};
 use super::options::AbortPolicy;
 use super::options::LinkAnswer;
-use super::session::{Session, SessionState};
+use super::session::SessionState;
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::ByteString;
@@ -89,7 +89,8 @@ pub struct OutgoingDelivery {
     pub payload: Bytes,
     /// The message-format; 0 (the default) is the standard's.
     pub message_format: u32,
-    /// Whether it leaves settled: then there is no outcome. The link's settle mode has the last word.
+    /// Whether it leaves settled: then there is no outcome, but `None` if the link ends before it has left. The link's
+    /// settle mode has the last word.
     pub settled: bool,
     /// Comes back with the outcome, in [`Event::Outcome`](super::Event::Outcome).
     pub token: Token,
@@ -173,7 +174,9 @@ impl Engine {
 
     /// How many more links the peer allows on the session; none if it has ended.
     pub fn room_for_links(&self, key: SessionKey) -> u64 {
-        self.sessions.get(key.0).filter(|session| session.check().is_ok()).map_or(0, Session::room)
+        let own_handle_max = self.io.limits.handle_max;
+        let session = self.sessions.get(key.0).filter(|session| session.check().is_ok());
+        session.map_or(0, |session| session.room(own_handle_max))
     }
 
     /// Whether the session is begun; false while the peer has not answered.
@@ -239,7 +242,7 @@ impl Engine {
         let limit = message_limit(options.max_message_size, options.streams, &self.io.limits);
         let kind = match options.role {
             Role::Sender => {
-                let mut sender = SenderLink::new(options.snd_settle_mode, true);
+                let mut sender = SenderLink::new(options.snd_settle_mode, true, self.io.first_id);
                 sender.abort_policy = options.abort_policy;
                 Kind::Sender(sender)
             }
@@ -259,12 +262,12 @@ impl Engine {
         attach.desired_capabilities = options.desired_capabilities;
         attach.offered_capabilities = options.offered_capabilities;
         match options.role {
-            Role::Sender => attach.initial_delivery_count = Some(0),
+            Role::Sender => attach.initial_delivery_count = Some(self.io.first_id.0),
             Role::Receiver => attach.max_message_size = Some(limit).filter(|size| *size > 0),
         }
         let link_key = LinkKey(self.links.vacant_key());
         if !session.attach(link_key, &mut link, attach, &mut self.io) {
-            return Err(LinkError::TooMany(session.max_links()));
+            return Err(LinkError::TooMany(session.max_links(self.io.limits.handle_max)));
         }
         self.links.insert(link);
         Ok(link_key)
@@ -299,7 +302,7 @@ impl Engine {
             Kind::Sender(sender) => {
                 sender.settle_mode = remote.snd_settle_mode;
                 sender.abort_policy = answer.abort_policy;
-                attach.initial_delivery_count = Some(0);
+                attach.initial_delivery_count = Some(sender.credit.delivery_count().0);
             }
             Kind::Receiver(receiver) => {
                 let limit = message_limit(answer.max_message_size, answer.streams, &self.io.limits);
@@ -318,7 +321,7 @@ impl Engine {
             self.io.signal(key, link);
             Ok(())
         } else {
-            let limit = session.max_links();
+            let limit = session.max_links(self.io.limits.handle_max);
             self.end_unanswerable(session_key);
             Err(LinkError::TooMany(limit))
         }

@@ -10,7 +10,7 @@ use super::link::{Kind, LinkState, receiver::ReceiverLink};
 use super::outbox::Outbox;
 use super::sasl::{Authenticator, ClientCertificate, Identity, Nonce, Progress, Sasl, SaslLayer};
 use super::session::{Session, SessionState};
-use super::{Fault, Io, LinkKey, Links, SessionKey, index};
+use super::{Fault, Io, LinkKey, Links, Serial, SessionKey, index};
 use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
 use amqp_codec::Encode;
@@ -118,6 +118,7 @@ impl Engine {
                 dirty: Vec::new(),
                 max_frame_size: FRAME_BEFORE_OPEN,
                 is_wanted: false,
+                first_id: Serial(0),
                 partial_bytes: 0,
                 limits,
                 frame_log: FrameLog::off(),
@@ -173,6 +174,12 @@ impl Engine {
         }
         self.io.frame_log = log;
         self
+    }
+
+    /// Sets where the transfer-ids, delivery-ids and delivery-counts of sessions and links to come start. They may
+    /// start anywhere and wrap (§2.8.10); 0 unless this is called.
+    pub const fn start_numbers_at(&mut self, first: u32) {
+        self.io.first_id = Serial(first);
     }
 
     fn send_amqp_header_and_open(&mut self) {
@@ -488,7 +495,7 @@ impl Engine {
         }
         let entry = self.sessions.vacant_entry();
         let key = SessionKey(entry.key());
-        entry.insert(Session::new(key, channel, self.io.limits.incoming_window));
+        entry.insert(Session::new(key, channel, self.io.limits.incoming_window, self.io.first_id));
         if let Some(slot) = self.local_channels.get_mut(free) {
             *slot = Some(key);
         }
@@ -577,7 +584,7 @@ impl Engine {
                 attach.rcv_settle_mode,
                 self.io.limits.max_message_size,
             )),
-            Role::Receiver => Kind::Sender(SenderLink::new(SenderSettleMode::Mixed, false)),
+            Role::Receiver => Kind::Sender(SenderLink::new(SenderSettleMode::Mixed, false, self.io.first_id)),
         };
         let mut link = Link::new(session, attach.name.clone(), LinkState::Requested, kind);
         let key = LinkKey(self.links.vacant_key());

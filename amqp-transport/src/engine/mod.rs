@@ -102,6 +102,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod unsettled;
+mod usage;
 mod window;
 
 pub use commands::{LinkOptions, LinkStatus, OutgoingDelivery, SessionRoom};
@@ -118,6 +119,7 @@ pub use sasl::{
 };
 pub use serial::Serial;
 pub use streams::StreamPart;
+pub use usage::Usage;
 
 use crate::error::Outcome;
 use amqp_codec::Encode;
@@ -127,7 +129,7 @@ use amqp_codec::security::SaslFrame;
 use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role, Transfer};
 use bytes::Bytes;
 use frame_log::Direction;
-use link::Link;
+use link::{Kind, Link};
 use outbox::Outbox;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -161,6 +163,8 @@ pub(crate) struct Io {
     pub(crate) max_frame_size: usize,
     /// A sender found no room; it is to be told once there is some.
     pub(crate) is_wanted: bool,
+    /// Where the numbers of new sessions and links start.
+    pub(crate) first_id: Serial,
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
     pub(crate) limits: Limits,
@@ -236,8 +240,8 @@ fn refusal(link: &Link) -> Attach {
             Role::Receiver => attach.source = remote.source.clone(),
         }
     }
-    if link.role() == Role::Sender {
-        attach.initial_delivery_count = Some(0);
+    if let Kind::Sender(sender) = &link.kind {
+        attach.initial_delivery_count = Some(sender.credit.delivery_count().0);
     }
     attach
 }

@@ -26,13 +26,12 @@ impl<T> Unsettled<T> {
         self.next
     }
 
-    #[cfg(test)]
+    /// Deliveries in flight.
     pub(crate) const fn len(&self) -> usize {
         self.live
     }
 
     /// Places that are taken up, gaps included.
-    #[cfg(test)]
     pub(crate) fn width(&self) -> usize {
         self.slots.len()
     }

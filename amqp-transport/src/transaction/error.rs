@@ -1,7 +1,9 @@
 //! Why a transaction did not come to what was wanted.
 
 use crate::error::{LinkError, Outcome, SendError, SettleError, Shown};
-use amqp_codec::transport::{ErrorInfo, conditions};
+use amqp_codec::transport::ErrorInfo;
+#[cfg(feature = "tokio")]
+use amqp_codec::transport::conditions;
 
 /// Why a transaction was not declared, or did not take effect. Only after [`TransactionError::Unknown`] it may have.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -58,6 +60,7 @@ impl TransactionError {
     }
 
     /// What a coordinator's refusal to commit means (§4.5.8).
+    #[cfg(feature = "tokio")]
     pub(crate) fn of_refusal(error: Option<ErrorInfo>) -> Self {
         match error {
             Some(error) if error.condition == conditions::TRANSACTION_TIMEOUT => Self::TimedOut(error),
@@ -67,6 +70,7 @@ impl TransactionError {
     }
 
     /// What it means that the discharge has no outcome. A coordinator may say by a detach that it rolled back.
+    #[cfg(feature = "tokio")]
     pub(crate) fn of_loss(error: SendError) -> Self {
         const CONDITIONS: [&str; 3] =
             ["amqp:transaction:rollback", "amqp:transaction:timeout", "amqp:transaction:unknown-id"];

@@ -68,6 +68,8 @@ pub(crate) struct SenderLink {
     pub(crate) is_last: bool,
     /// The transaction within which the receiver acquires what is sent to it (§4.4.3).
     pub(crate) acquisition: Option<Box<Bytes>>,
+    /// The peer knows that its drain is done.
+    pub(crate) is_drain_answered: bool,
     /// Whether the link stands in the session's list of links with something to send.
     pub(crate) is_ready: bool,
     pub(crate) abort_policy: AbortPolicy,
@@ -77,9 +79,9 @@ pub(crate) struct SenderLink {
 }
 
 impl SenderLink {
-    pub(crate) fn new(settle_mode: SenderSettleMode, drains_by_itself: bool) -> Self {
+    pub(crate) fn new(settle_mode: SenderSettleMode, drains_by_itself: bool, first: Serial) -> Self {
         Self {
-            credit: SenderCredit::new(Serial(0)),
+            credit: SenderCredit::new(first),
             queue: VecDeque::new(),
             not_started: 0,
             settle_mode,
@@ -87,6 +89,7 @@ impl SenderLink {
             drains_by_itself,
             is_last: false,
             acquisition: None,
+            is_drain_answered: false,
             is_ready: false,
             abort_policy: AbortPolicy::Abort,
             next_number: 0,

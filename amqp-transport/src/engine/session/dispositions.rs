@@ -20,22 +20,24 @@ impl Session {
     ) -> bool {
         let waits_for_sender =
             link.receiver().is_some_and(|receiver| receiver.settle_mode == ReceiverSettleMode::Second);
+        let state = outcome.into_state();
         if waits_for_sender {
-            // The sender applies the verdict and settles; only then is the delivery done with (§2.6.12).
-            return match self.received.get_mut(id) {
-                Some(received) if !received.has_verdict => {
-                    received.has_verdict = true;
-                    self.receiver_verdicts.push(id, false, outcome.into_state());
-                    self.touch(io);
-                    true
-                }
-                _ => false,
-            };
+            let Some(received) = self.received.get_mut(id) else { return false };
+            if std::mem::replace(&mut received.has_verdict, true) {
+                return false;
+            }
+            // The sender applies the verdict and settles; only then is the delivery done with (§2.6.12). Without an
+            // outcome there is nothing that it could answer.
+            if state.as_ref().is_some_and(DeliveryState::is_outcome) {
+                self.receiver_verdicts.push(id, false, state);
+                self.touch(io);
+                return true;
+            }
         }
         if self.received.take(id).is_none() {
             return false;
         }
-        self.receiver_verdicts.push(id, true, outcome.into_state());
+        self.receiver_verdicts.push(id, true, state);
         self.touch(io);
         self.delivery_done(key, link, io);
         true

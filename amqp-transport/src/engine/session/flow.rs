@@ -66,6 +66,7 @@ impl Session {
                 if let Some(properties) = &flow.properties {
                     sender.acquisition = acquisition(properties);
                 }
+                sender.is_drain_answered = false;
                 self.make_ready(key, link, io);
                 self.drain_if_idle(key, link, io);
             }
@@ -102,12 +103,14 @@ impl Session {
     pub(crate) fn drained(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
         if let Kind::Sender(sender) = &mut link.kind
             && sender.credit.is_draining()
+            && !sender.is_drain_answered
         {
             sender.is_last = true;
             if !sender.is_drained() {
                 return;
             }
             sender.credit.drain();
+            sender.is_drain_answered = true;
             self.want_flow(key, link, io);
         }
     }

@@ -12,7 +12,9 @@ impl Session {
     pub(crate) fn attach(&mut self, key: LinkKey, link: &mut Link, mut attach: Attach, io: &mut Io) -> bool {
         let free = self.local_handles.iter().position(Option::is_none).unwrap_or(self.local_handles.len());
         let Ok(handle) = u32::try_from(free) else { return false };
-        if handle > self.remote_handle_max {
+        // The peer answers on a handle of its own: a link that it may not answer is not asked for.
+        let is_asked_for_here = link.state == LinkState::AttachSent && handle > io.limits.handle_max;
+        if handle > self.remote_handle_max || is_asked_for_here {
             return false;
         }
         if free == self.local_handles.len() {
@@ -45,14 +47,14 @@ impl Session {
     }
 
     /// How many more links the peer allows here.
-    pub(crate) fn room(&self) -> u64 {
+    pub(crate) fn room(&self, own_handle_max: u32) -> u64 {
         let in_use = self.local_handles.iter().flatten().count();
-        self.max_links().saturating_sub(u64::try_from(in_use).unwrap_or(u64::MAX))
+        self.max_links(own_handle_max).saturating_sub(u64::try_from(in_use).unwrap_or(u64::MAX))
     }
 
-    /// How many links the peer allows on a session.
-    pub(crate) fn max_links(&self) -> u64 {
-        u64::from(self.remote_handle_max) + 1
+    /// How many links both sides allow on a session.
+    pub(crate) fn max_links(&self, own_handle_max: u32) -> u64 {
+        u64::from(self.remote_handle_max.min(own_handle_max)) + 1
     }
 
     pub(crate) fn on_attach(

@@ -17,7 +17,7 @@ use super::link::{Kind, LinkState};
 use super::serial::Serial;
 use super::unsettled::Unsettled;
 use super::window::{IncomingWindow, OutgoingWindow};
-use super::{Fault, Io, LinkKey, Links, SessionKey};
+use super::{Fault, Io, LinkKey, Links, SessionKey, Usage};
 use crate::error::{LinkError, SessionError};
 use amqp_codec::transport::{Begin, End, ErrorInfo, Performative, conditions};
 use std::collections::VecDeque;
@@ -90,7 +90,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(key: SessionKey, local_channel: u16, incoming_window: u32) -> Self {
+    pub(crate) fn new(key: SessionKey, local_channel: u16, incoming_window: u32, first_id: Serial) -> Self {
         Self {
             key,
             state: SessionState::BeginSent,
@@ -98,12 +98,12 @@ impl Session {
             remote_channel: None,
             end: None,
             is_forgotten: false,
-            outgoing: OutgoingWindow::new(Serial(0)),
+            outgoing: OutgoingWindow::new(first_id),
             incoming: IncomingWindow::new(incoming_window.max(1)),
             remote_handle_max: 0,
             local_handles: Vec::new(),
             remote_handles: Vec::new(),
-            sent: Unsettled::new(Serial(0)),
+            sent: Unsettled::new(first_id),
             received: Unsettled::new(Serial(0)),
             received_from_begin: false,
             stream_bytes: 0,
@@ -140,6 +140,13 @@ impl Session {
             Some(end) => Err(end.clone()),
             None => Ok(()),
         }
+    }
+
+    /// Adds what this session holds.
+    pub(crate) fn count(&self, usage: &mut Usage) {
+        usage.unsettled_sent += self.sent.len();
+        usage.unsettled_received += self.received.len();
+        usage.unsettled_places += self.sent.width() + self.received.width();
     }
 
     /// Something is to be written at the next flush.

@@ -1,6 +1,7 @@
 //! Rules of the specification, each checked against a peer that is scripted frame by frame.
 
 mod connection;
+mod edges;
 mod link;
 mod session;
 mod streams;

@@ -1,0 +1,285 @@
+//! The account of every delivery: what was handed over, what arrived, which verdict was given, what the sender was told.
+
+use crate::random::Random;
+use crate::trace::Who;
+use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, SenderSettleMode};
+use amqp_transport::Outcome;
+use amqp_transport::engine::{Incoming, Token};
+use bytes::Bytes;
+
+/// One link from attach to its end, seen from both ends.
+#[derive(Debug)]
+pub(crate) struct Story {
+    pub(crate) name: String,
+    pub(crate) sender: Who,
+    pub(crate) snd_settle_mode: SenderSettleMode,
+    pub(crate) rcv_settle_mode: ReceiverSettleMode,
+    deliveries: Vec<Delivery>,
+    /// Deliveries that the receiver has seen, in order.
+    arrived: usize,
+    ended: [bool; 2],
+    /// Verdicts may be lost: the sender gave the link up, or the connection broke.
+    pub(crate) is_lossy: bool,
+    /// The receiver gave the link up, so that what it has not taken is released.
+    pub(crate) is_given_up: bool,
+    /// What each end said when it detached.
+    pub(crate) parting: [Option<Option<ErrorInfo>>; 2],
+}
+
+#[derive(Debug)]
+struct Delivery {
+    payload: Payload,
+    message_format: u32,
+    tag: Option<Bytes>,
+    settled: bool,
+    /// Sent settled by the link's mode: its outcome is only that it has left.
+    is_told_when_sent: bool,
+    taken: bool,
+    verdict: Option<Outcome>,
+    told: Option<Option<Outcome>>,
+}
+
+/// The content of a message: not kept, but made again when it is compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    len: usize,
+    seed: u64,
+}
+
+impl Payload {
+    pub(crate) fn draw(random: &mut Random, largest: u64) -> Self {
+        let len =
+            if random.percent(30) { random.below(largest + 1) } else { random.below(largest.min(64) + 1) };
+        Self { len: usize::try_from(len).unwrap_or(0), seed: random.next() }
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn octets(self) -> Bytes {
+        let mut random = Random::new(self.seed);
+        let mut octets = Vec::with_capacity(self.len + 8);
+        while octets.len() < self.len {
+            octets.extend_from_slice(&random.next().to_be_bytes());
+        }
+        octets.truncate(self.len);
+        octets.into()
+    }
+}
+
+/// A delivery to be entered.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) payload: Payload,
+    pub(crate) message_format: u32,
+    pub(crate) tag: Option<Bytes>,
+    pub(crate) settled: bool,
+}
+
+/// All links and deliveries of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) stories: Vec<Story>,
+    tokens: Vec<(usize, usize)>,
+    /// Deliveries that arrived whole.
+    pub(crate) arrived: u64,
+    /// Outcomes that the senders were told.
+    pub(crate) told: u64,
+}
+
+impl Ledger {
+    pub(crate) fn open(
+        &mut self,
+        name: String,
+        sender: Who,
+        modes: (SenderSettleMode, ReceiverSettleMode),
+    ) -> usize {
+        self.stories.push(Story {
+            name,
+            sender,
+            snd_settle_mode: modes.0,
+            rcv_settle_mode: modes.1,
+            deliveries: Vec::new(),
+            arrived: 0,
+            ended: [false; 2],
+            is_lossy: false,
+            is_given_up: false,
+            parting: [None, None],
+        });
+        self.stories.len() - 1
+    }
+
+    /// The token of the next delivery that is entered.
+    pub(crate) fn next_token(&self) -> Token {
+        Token(self.tokens.len())
+    }
+
+    /// How many deliveries were handed over on a link.
+    pub(crate) fn count(&self, story: usize) -> u64 {
+        u64::try_from(self.stories[story].deliveries.len()).unwrap_or(u64::MAX)
+    }
+
+    /// A delivery was handed over.
+    pub(crate) fn sent(&mut self, story: usize, entry: Entry) {
+        let told = &mut self.stories[story];
+        let (settled, is_told_when_sent) = match told.snd_settle_mode {
+            SenderSettleMode::Settled => (true, !entry.settled),
+            SenderSettleMode::Unsettled => (false, false),
+            SenderSettleMode::Mixed => (entry.settled, false),
+        };
+        told.deliveries.push(Delivery {
+            payload: entry.payload,
+            message_format: entry.message_format,
+            tag: entry.tag,
+            settled,
+            is_told_when_sent,
+            taken: false,
+            verdict: None,
+            told: None,
+        });
+        self.tokens.push((story, told.deliveries.len() - 1));
+    }
+
+    /// The receiver took a delivery: it must be the next one that was sent, unchanged. Gives its number on the link.
+    pub(crate) fn arrived(&mut self, story: usize, incoming: &Incoming) -> Result<usize, String> {
+        let told = &mut self.stories[story];
+        let has_ended = told.ended[told.sender.other().index()];
+        // What came unsettled on a link that has ended is the sender's again.
+        while has_ended && told.deliveries.get(told.arrived).is_some_and(|delivery| !delivery.settled) {
+            told.arrived += 1;
+        }
+        let number = told.arrived;
+        let name = &told.name;
+        let delivery = told
+            .deliveries
+            .get_mut(number)
+            .ok_or_else(|| format!("{name}: a delivery arrives that was never sent (number {number})"))?;
+        if incoming.payload != delivery.payload.octets() {
+            return Err(format!(
+                "{name}: delivery {number} of {} octets arrives changed, lost or out of order ({} octets)",
+                delivery.payload.len(),
+                incoming.payload.len()
+            ));
+        }
+        if incoming.settled != delivery.settled || incoming.message_format != delivery.message_format {
+            return Err(format!("{name}: settled or message-format of delivery {number} changed on the way"));
+        }
+        if delivery.tag.as_ref().is_some_and(|tag| *tag != incoming.tag) {
+            return Err(format!("{name}: the tag of delivery {number} changed on the way"));
+        }
+        delivery.taken = true;
+        told.arrived += 1;
+        self.arrived += 1;
+        Ok(number)
+    }
+
+    /// The receiver's verdict was taken by its engine.
+    pub(crate) fn verdict(&mut self, story: usize, number: usize, outcome: Outcome) -> Result<(), String> {
+        let told = &mut self.stories[story];
+        let delivery = &mut told.deliveries[number];
+        if delivery.settled || delivery.verdict.is_some() {
+            return Err(format!("{}: delivery {number} could be settled twice", told.name));
+        }
+        delivery.verdict = Some(outcome);
+        Ok(())
+    }
+
+    /// The sender is told an outcome. Gives the delivery's link and number.
+    pub(crate) fn told(
+        &mut self,
+        token: Token,
+        outcome: Option<Outcome>,
+        is_link_over: bool,
+    ) -> Result<(usize, usize), String> {
+        let (story, number) =
+            *self.tokens.get(token.0).ok_or_else(|| format!("an outcome for the unknown {token:?}"))?;
+        self.told += 1;
+        let Story { name, deliveries, is_lossy, is_given_up, .. } = &mut self.stories[story];
+        let delivery = &mut deliveries[number];
+        if let Some(before) = &delivery.told {
+            return Err(format!("{name}: the outcome of {number} is told twice: {before:?}, {outcome:?}"));
+        }
+        if delivery.settled && !delivery.is_told_when_sent && outcome.is_some() {
+            return Err(format!("{name}: an outcome is told of {number}, which was sent settled"));
+        }
+        match (&outcome, &delivery.verdict) {
+            (None, _) if !is_link_over => {
+                return Err(format!("{name}: no outcome of {number}, although the link lives"));
+            }
+            (None, Some(verdict)) if !*is_lossy => {
+                return Err(format!("{name}: the verdict {verdict:?} on {number} did not reach the sender"));
+            }
+            (None, _) => {}
+            (Some(Outcome::Unspecified), _) if delivery.is_told_when_sent => {}
+            (Some(told), Some(verdict)) if told == verdict => {}
+            (Some(Outcome::Released), None) if *is_given_up && !delivery.taken => {}
+            (Some(told), verdict) => {
+                return Err(format!(
+                    "{name}: the sender is told {told:?} of {number}, the verdict was {verdict:?}"
+                ));
+            }
+        }
+        delivery.told = Some(outcome);
+        Ok((story, number))
+    }
+
+    /// Verdicts on all links that live may be lost.
+    pub(crate) fn lose_everything(&mut self) {
+        for story in &mut self.stories {
+            story.is_lossy = true;
+        }
+    }
+
+    /// The link is over at this end; false if it was before.
+    pub(crate) fn ended(&mut self, story: usize, who: Who) -> bool {
+        !std::mem::replace(&mut self.stories[story].ended[who.index()], true)
+    }
+
+    /// The link is over at its sender: every waiter was told.
+    pub(crate) fn check_told(&self, story: usize) -> Result<(), String> {
+        let told = &self.stories[story];
+        for (number, delivery) in told.deliveries.iter().enumerate() {
+            if (!delivery.settled || delivery.is_told_when_sent) && delivery.told.is_none() {
+                return Err(format!(
+                    "{}: the link is over, and nothing is told of delivery {number}",
+                    told.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything has come to rest and the link lives: all that was sent has arrived and is decided.
+    pub(crate) fn check_complete(&self, story: usize) -> Result<(), String> {
+        let told = &self.stories[story];
+        for (number, delivery) in told.deliveries.iter().enumerate() {
+            if !delivery.taken {
+                return Err(format!("{}: delivery {number} never arrived", told.name));
+            }
+            if (!delivery.settled || delivery.is_told_when_sent) && delivery.told.is_none() {
+                return Err(format!(
+                    "{}: the sender was not told of delivery {number}, the verdict was {:?}",
+                    told.name, delivery.verdict
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client sent and was told to be accepted: link and number.
+    pub(crate) fn accepted_from_client(&self) -> impl Iterator<Item = (usize, usize)> {
+        let stories = self.stories.iter().enumerate().filter(|(_, told)| told.sender == Who::Client);
+        stories.flat_map(|(story, told)| {
+            let deliveries = told.deliveries.iter().enumerate();
+            deliveries
+                .filter(|(_, delivery)| delivery.told == Some(Some(Outcome::Accepted)))
+                .map(move |(number, _)| (story, number))
+        })
+    }
+
+    /// Deliveries sent on a link and not yet taken.
+    pub(crate) fn under_way(&self, story: usize) -> usize {
+        self.stories[story].deliveries.len() - self.stories[story].arrived
+    }
+}

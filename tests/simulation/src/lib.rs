@@ -1,0 +1,77 @@
+//! Two engines of `amqp_transport` on a hostile network, in one thread and under a clock that is only a number: a seed gives the
+//! same run on every machine.
+//!
+//! Each run draws its circumstances (limits down to the smallest that are legal, numbers just before they wrap, delays, cuts,
+//! jumps of the clock) and lets a modelled application on each side do what applications do: begin and end sessions, attach,
+//! refuse and detach links, send messages of one frame or hundreds, decide on them in any order and in every way, grant, pause,
+//! drain. Sometimes the listener's application is a queue. The network cuts and joins octets, holds them back, and breaks.
+//!
+//! Two judges watch. A `monitor` beside each engine decodes its octets and keeps books of its own: no frame goes beyond a
+//! window, a credit, a frame size or a handle-max, no delivery is settled twice. A `ledger` knows what was handed over and
+//! what came of it: everything sent arrives once, unchanged and in order while its link lives, and the sender is told the
+//! verdict that was given, or that there is none because the link ended. At rest nothing is missing and nobody starves; at the
+//! end nothing is held.
+
+mod app;
+mod draw;
+mod honesty;
+mod ledger;
+mod monitor;
+mod plan;
+mod queue;
+mod random;
+mod stream;
+mod trace;
+mod world;
+
+pub use world::Report;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// A run that found a fault.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The seed that finds it again.
+    pub seed: u64,
+    /// What is wrong.
+    pub what: String,
+    /// What happened until then.
+    pub trace: Vec<String>,
+}
+
+/// Runs one seed. A fault is run again, so that its trace can be told.
+///
+/// # Errors
+/// What was found.
+pub fn run(seed: u64) -> Result<Report, Failure> {
+    run_once(seed, false).map_err(|(what, _)| {
+        let trace = run_once(seed, true).map_or_else(|(_, trace)| trace, |_| Vec::new());
+        Failure { seed, what, trace }
+    })
+}
+
+/// Runs one seed and tells what happened.
+///
+/// # Errors
+/// What was found.
+pub fn run_traced(seed: u64) -> (Result<Report, Failure>, Vec<String>) {
+    let mut world = World::new(seed, true);
+    let done = guarded(&mut world);
+    let trace = world.trace.into_lines();
+    (done.map_err(|what| Failure { seed, what, trace: trace.clone() }), trace)
+}
+
+fn run_once(seed: u64, is_traced: bool) -> Result<Report, (String, Vec<String>)> {
+    let mut world = World::new(seed, is_traced);
+    guarded(&mut world).map_err(|what| (what, world.trace.into_lines()))
+}
+
+/// A panic of the engine is a fault like any other.
+fn guarded(world: &mut World) -> Result<Report, String> {
+    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("a panic: {}", text.unwrap_or_default()))
+    })
+}
