@@ -2,6 +2,7 @@
 
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Nonce, Sasl};
+use crate::engine::stats::ConnectionStats;
 use crate::engine::{Engine, FrameLog, Side};
 use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
@@ -17,10 +18,12 @@ use amqp_codec::transport::{ErrorInfo, Open};
 use amqp_codec::types::{Fields, Symbol, Value};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
 /// Why no connection came about.
@@ -253,7 +256,10 @@ impl ConnectOptions {
         if let Some(random) = random() {
             engine = engine.with_nonce(Nonce::new(&random));
         }
-        let handle = ConnectionHandle::start(engine, stream);
+        let span = tracing::info_span!(
+            "connection", side = "client", address = %self.address, container = field::Empty
+        );
+        let handle = ConnectionHandle::start(engine, stream, span);
         let peer = handle
             .shared
             .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
@@ -262,7 +268,7 @@ impl ConnectOptions {
                 (None, None) => None,
             })
             .await?;
-        tracing::debug!(container = %peer.container_id, "connection opened");
+        handle.opened(&peer);
         Ok(Connection { handle, peer })
     }
 }
@@ -294,17 +300,28 @@ pub(crate) struct ConnectionHandle {
     pub(crate) shared: Arc<Shared>,
     /// Sessions for links that name none.
     pub(crate) pool: Pool,
+    /// What happens on the connection belongs here, in whichever task.
+    pub(crate) span: Span,
 }
 
 impl ConnectionHandle {
     /// Starts the I/O task.
-    pub(crate) fn start<T>(engine: Engine, stream: T) -> Arc<Self>
+    pub(crate) fn start<T>(engine: Engine, stream: T, span: Span) -> Arc<Self>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shared = Shared::new(engine);
-        tokio::spawn(drive(Arc::clone(&shared), stream));
-        Arc::new(Self { shared, pool: Pool::default() })
+        tokio::spawn(drive(Arc::clone(&shared), stream).instrument(span.clone()));
+        Arc::new(Self { shared, pool: Pool::default(), span })
+    }
+
+    /// Tells that the opens were exchanged.
+    pub(crate) fn opened(&self, peer: &Peer) {
+        self.span.record("container", field::display(&peer.container_id));
+        tracing::debug!(
+            parent: &self.span,
+            max_frame_size = peer.max_frame_size, channel_max = peer.channel_max, "connection opened"
+        );
     }
 }
 
@@ -380,6 +397,23 @@ impl Connection {
     pub async fn closed(&self) -> ConnectionError {
         let shared = &self.handle.shared;
         shared.wait(&shared.changed, |state| state.engine.end().cloned()).await
+    }
+
+    /// What the connection carried so far, and what it holds now.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let connection = amqp_transport::Connection::connect("amqp://guest:guest@127.0.0.1").await?;
+    /// let stats = connection.stats();
+    /// println!("{} octets sent, confirms: {:?}", stats.octets_out, stats.confirm_latency.quantile(99));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> ConnectionStats {
+        let shared = &self.handle.shared;
+        let mut stats = shared.look(|state| state.engine.stats());
+        stats.queued_octets += shared.unsent.load(Ordering::Relaxed);
+        stats
     }
 
     /// Whether the connection has ended or is ending.

@@ -92,6 +92,7 @@ pub use engine::sasl::{
     Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Sasl, SaslFault,
     ScramCredentials, ScramHash, StaticCredentials,
 };
+pub use engine::stats::{ConnectionStats, Latency, LinkStats, SessionStats};
 pub use error::{
     ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError, StreamError,
 };

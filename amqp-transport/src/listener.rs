@@ -164,7 +164,8 @@ impl ListenerOptions {
         if let Some(certificate) = certificate.clone() {
             engine = engine.with_client_certificate(certificate);
         }
-        let handle = ConnectionHandle::start(engine, stream);
+        let span = tracing::info_span!("connection", side = "listener", container = tracing::field::Empty);
+        let handle = ConnectionHandle::start(engine, stream, span);
         let (peer, identity) = handle
             .shared
             .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
@@ -173,6 +174,7 @@ impl ListenerOptions {
                 (None, None) => None,
             })
             .await?;
+        handle.opened(&peer);
         Ok(Incoming { connection: Connection { handle, peer }, identity, certificate })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::delivery::Delivery;
 use crate::engine::LinkStatus;
+use crate::engine::stats::LinkStats;
 use crate::error::LinkError;
 use crate::session::LinkHandle;
 use amqp_codec::transport::{Attach, ErrorInfo};
@@ -115,6 +116,12 @@ impl Receiver {
         let source = self.remote_attach().and_then(|attach| attach.source.as_ref());
         let filters = source.and_then(|source| source.filter.as_ref());
         filters.and_then(|filters| filters.get(name)).is_some_and(|filter| *filter != Value::Null)
+    }
+
+    /// What the link carried so far, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.link.stats()
     }
 
     /// The link's name.

@@ -2,6 +2,7 @@
 
 use crate::engine::OutgoingDelivery;
 use crate::engine::event::{DeliveryNumber, Token};
+use crate::engine::stats::LinkStats;
 use crate::error::{LinkError, Outcome, SendError, SettleError};
 use crate::message_writer::MessageWriter;
 use crate::runtime::shared::TO_QUEUE;
@@ -361,6 +362,12 @@ impl Sender {
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.remote_attach()?.target.as_ref()?.address().map(|address| &**address)
+    }
+
+    /// What the link carried so far, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> LinkStats {
+        self.link.stats()
     }
 
     /// The link's name.

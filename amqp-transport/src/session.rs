@@ -1,6 +1,7 @@
 //! Sessions as users hold them.
 
 use crate::connection::{Connection, ConnectionHandle};
+use crate::engine::stats::{LinkStats, SessionStats};
 use crate::engine::{LinkKey, LinkOptions, LinkStatus, SessionKey};
 use crate::error::{LinkError, SessionError};
 use crate::link_options::{ReceiverOptions, SenderOptions};
@@ -9,9 +10,11 @@ use crate::runtime::shared::Shared;
 use crate::sender::Sender;
 use crate::stream_receiver::StreamReceiver;
 use crate::transaction::Controller;
-use amqp_codec::transport::{Attach, ErrorInfo};
+use amqp_codec::messaging::TargetArchetype;
+use amqp_codec::transport::{Attach, ErrorInfo, Role};
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tracing::Span;
 
 /// A session: windows and delivery-ids of its own (§2.5). Clones are the same session; it is ended when the last
 /// clone and the last link on it is dropped, or by [`Session::end`].
@@ -30,10 +33,13 @@ pub(crate) struct SessionHandle {
     changed: Arc<Notify>,
     /// Sessions that the peer began are its to end.
     is_owned: bool,
+    /// What happens on the session belongs here.
+    span: Span,
 }
 
 impl Drop for SessionHandle {
     fn drop(&mut self) {
+        tracing::debug!(parent: &self.span, "session let go");
         if self.is_owned {
             self.shared().act(|state| state.forget_session(self.key));
         }
@@ -53,7 +59,14 @@ impl SessionHandle {
     pub(crate) fn accepted(connection: &Connection, key: SessionKey) -> Arc<Self> {
         // Nobody waits for anything of such a session: its links tell their own end.
         let changed = Arc::default();
-        Arc::new(Self { connection: Arc::clone(&connection.handle), key, changed, is_owned: false })
+        Self::new(connection, key, changed, false)
+    }
+
+    fn new(connection: &Connection, key: SessionKey, changed: Arc<Notify>, is_owned: bool) -> Arc<Self> {
+        let connection = Arc::clone(&connection.handle);
+        let channel = || connection.shared.look(|state| state.engine.channel(key));
+        let span = tracing::debug_span!(parent: &connection.span, "session", channel = channel());
+        Arc::new(Self { connection, key, changed, is_owned, span })
     }
 }
 
@@ -64,12 +77,7 @@ impl Session {
             let key = state.engine.begin()?;
             Ok::<_, SessionError>((key, state.watch_session(key)))
         })?;
-        let handle = Arc::new(SessionHandle {
-            connection: Arc::clone(&connection.handle),
-            key,
-            changed,
-            is_owned: true,
-        });
+        let handle = SessionHandle::new(connection, key, changed, true);
         shared
             .wait(&handle.changed, |state| match state.engine.check_session(key) {
                 Ok(true) => Some(Ok(())),
@@ -77,6 +85,7 @@ impl Session {
                 Err(error) => Some(Err(error)),
             })
             .await?;
+        tracing::debug!(parent: &handle.span, "session begun");
         Ok(Self { handle, connection: connection.clone() })
     }
 
@@ -125,21 +134,31 @@ impl Session {
     pub(crate) async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
         let shared = self.handle.shared();
         let name = options.name.to_string();
+        let address = match (options.role, &options.termini.source, &options.termini.target) {
+            (Role::Receiver, Some(source), _) => source.address.as_deref(),
+            (Role::Sender, _, Some(TargetArchetype::Target(target))) => target.address.as_deref(),
+            _ => None,
+        };
+        let span = link_span(&self.handle, &name, options.role, address);
         let (key, changed) = shared.act(|state| {
             let key = state.engine.attach(self.handle.key, options)?;
             Ok::<_, LinkError>((key, state.watch_link(key)))
         })?;
         // From here on the link is detached if this future is dropped.
         let mut link =
-            LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None };
-        let attach = shared
+            LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None, span };
+        let attached = shared
             .wait(&link.changed, |state| match state.engine.link_status(key) {
                 LinkStatus::Pending => None,
                 LinkStatus::Attached => Some(Ok(state.engine.remote_attach(key).cloned())),
                 LinkStatus::Ended(error) => Some(Err(error)),
             })
-            .await?;
-        link.remote_attach = attach;
+            .await;
+        match &attached {
+            Ok(_) => tracing::debug!(parent: &link.span, "link attached"),
+            Err(error) => tracing::debug!(parent: &link.span, %error, "link not attached"),
+        }
+        link.remote_attach = attached?;
         Ok(Arc::new(link))
     }
 
@@ -149,6 +168,12 @@ impl Session {
     /// As [`Session::sender`]; [`LinkError::Refused`] with `amqp:not-implemented` from a peer without transactions.
     pub async fn controller(&self) -> Result<Controller, LinkError> {
         Controller::attach(self).await
+    }
+
+    /// What the session carried so far, and what it holds now; all zero once it has ended on both sides.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        self.handle.shared().look(|state| state.engine.session_stats(self.handle.key))
     }
 
     /// Ends the session with all its links and waits until the peer has answered. Dropping the future does not stop
@@ -181,10 +206,18 @@ pub(crate) struct LinkHandle {
     pub(crate) changed: Arc<Notify>,
     pub(crate) name: String,
     pub(crate) remote_attach: Option<Attach>,
+    /// What happens on the link belongs here.
+    span: Span,
+}
+
+/// The span of a link, which shows the address of the broker's side of it.
+fn link_span(session: &SessionHandle, name: &str, role: Role, address: Option<&str>) -> Span {
+    tracing::debug_span!(parent: &session.span, "link", name, ?role, address)
 }
 
 impl Drop for LinkHandle {
     fn drop(&mut self) {
+        tracing::debug!(parent: &self.span, stats = ?self.stats(), "link let go");
         self.shared().act(|state| state.forget_link(self.key));
     }
 }
@@ -193,7 +226,17 @@ impl LinkHandle {
     /// A link that the peer asked for and that was accepted.
     pub(crate) fn accepted(session: Arc<SessionHandle>, key: LinkKey, attach: Attach) -> Arc<Self> {
         let changed = session.shared().look(|state| state.watch_link(key));
-        Arc::new(Self { session, key, changed, name: attach.name.to_string(), remote_attach: Some(attach) })
+        let name = attach.name.to_string();
+        // Our role is the other one, and the terminus that matters is our own.
+        let (role, address) = match (attach.role, &attach.source, &attach.target) {
+            (Role::Sender, _, Some(TargetArchetype::Target(target))) => (Role::Receiver, &target.address),
+            (Role::Sender, ..) => (Role::Receiver, &None),
+            (Role::Receiver, Some(source), _) => (Role::Sender, &source.address),
+            (Role::Receiver, ..) => (Role::Sender, &None),
+        };
+        let span = link_span(&session, &name, role, address.as_deref());
+        tracing::debug!(parent: &span, "link accepted");
+        Arc::new(Self { session, key, changed, name, remote_attach: Some(attach), span })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -204,6 +247,10 @@ impl LinkHandle {
     pub(crate) fn shares(&self, other: &Self) -> (bool, bool) {
         let on_one_connection = Arc::ptr_eq(self.shared(), other.shared());
         (on_one_connection, on_one_connection && self.session.key == other.session.key)
+    }
+
+    pub(crate) fn stats(&self) -> LinkStats {
+        self.shared().look(|state| state.engine.link_stats(self.key))
     }
 
     /// Why the link ended, if it has.

@@ -155,6 +155,12 @@ impl Engine {
         Ok(key)
     }
 
+    /// The channel on which this side sends what belongs to a session.
+    #[must_use]
+    pub fn channel(&self, key: SessionKey) -> Option<u16> {
+        self.sessions.get(key.0).map(|session| session.local_channel)
+    }
+
     /// How many sessions both sides allow.
     pub fn max_sessions(&self) -> u32 {
         u32::from(self.max_channel()) + 1

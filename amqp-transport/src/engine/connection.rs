@@ -10,6 +10,7 @@ use super::link::{Kind, LinkState, receiver::ReceiverLink};
 use super::outbox::Outbox;
 use super::sasl::{Authenticator, ClientCertificate, Identity, Nonce, Progress, Sasl, SaslLayer};
 use super::session::{Session, SessionState};
+use super::stats::Counters;
 use super::{Fault, Io, LinkKey, Links, Serial, SessionKey, index};
 use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
@@ -120,6 +121,7 @@ impl Engine {
                 is_wanted: false,
                 first_id: Serial(0),
                 partial_bytes: 0,
+                counters: Counters::new(now),
                 limits,
                 frame_log: FrameLog::off(),
             },
@@ -194,6 +196,7 @@ impl Engine {
     /// never more than one frame of the size that this side announced.
     pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
         self.idle.on_received(now);
+        self.io.counters.tick(now);
         while self.phase != Phase::Ended {
             let taken = match self.phase {
                 Phase::FirstHeader | Phase::SaslHeader | Phase::AmqpHeader => self.take_header(input, now),
@@ -250,6 +253,7 @@ impl Engine {
             }
         }
         input.advance(ProtocolHeader::LEN);
+        self.io.counters.octets_in += 8;
         self.idle.on_received(now);
         Ok(true)
     }
@@ -305,6 +309,8 @@ impl Engine {
             input.reserve(size - input.len());
             return Ok(false);
         }
+        self.io.counters.frames_in += 1;
+        self.io.counters.octets_in += u64::from(header.size);
         let mut body = input.split_to(size).freeze();
         body.advance(usize::from(header.doff) * 4);
         if self.io.frame_log.is_on() {
@@ -611,6 +617,7 @@ impl Engine {
             Some(reason) => reason,
             None => SessionError::EndedByPeer(error),
         };
+        tracing::debug!(channel = session.local_channel, %reason, "session ended");
         session.end = Some(reason.clone());
         session.state = SessionState::Unmapped;
         let local = usize::from(session.local_channel);
@@ -733,6 +740,7 @@ impl Engine {
     /// fed or asked for, and at the [deadline](Engine::deadline).
     pub fn poll_output(&mut self, out: &mut VecDeque<Bytes>, now: Instant) {
         if self.phase == Phase::Opened {
+            self.io.counters.tick(now);
             self.flush_sessions();
             if self.io.outbox.len() == 0 && self.idle.is_heartbeat_due(now) {
                 self.io.send_empty_frame();

@@ -98,6 +98,7 @@ mod outbox;
 pub(crate) mod sasl;
 mod serial;
 mod session;
+pub(crate) mod stats;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,7 @@ pub use sasl::{
     SaslFault, ScramCredentials, ScramHash, StaticCredentials,
 };
 pub use serial::Serial;
+pub use stats::{ConnectionStats, Latency, LinkStats, SessionStats};
 pub use streams::StreamPart;
 pub use usage::Usage;
 
@@ -132,6 +134,7 @@ use frame_log::Direction;
 use link::{Kind, Link};
 use outbox::Outbox;
 use slab::Slab;
+use stats::Counters;
 use std::collections::VecDeque;
 
 /// Names a session of an engine, until it is forgotten; later it may name another.
@@ -167,6 +170,7 @@ pub(crate) struct Io {
     pub(crate) first_id: Serial,
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
+    pub(crate) counters: Counters,
     pub(crate) limits: Limits,
     pub(crate) frame_log: FrameLog,
 }

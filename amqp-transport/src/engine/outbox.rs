@@ -18,6 +18,9 @@ pub(crate) struct Outbox {
     tail: BytesMut,
     chunks: VecDeque<Bytes>,
     queued: usize,
+    frames: u64,
+    /// Octets taken so far.
+    taken: u64,
 }
 
 impl Outbox {
@@ -30,15 +33,28 @@ impl Outbox {
         self.tail.extend_from_slice(bytes);
     }
 
+    /// Frames put in so far.
+    pub(crate) const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Octets put in so far.
+    pub(crate) fn octets(&self) -> u64 {
+        self.taken + u64::try_from(self.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn frame(&mut self, channel: u16, performative: &Performative) {
+        self.frames += 1;
         frame::encode_frame(&mut self.tail, channel, performative);
     }
 
     pub(crate) fn sasl(&mut self, sasl: &SaslFrame) {
+        self.frames += 1;
         frame::encode_sasl_frame(&mut self.tail, sasl);
     }
 
     pub(crate) fn empty_frame(&mut self) {
+        self.frames += 1;
         frame::encode_empty_frame(&mut self.tail);
     }
 
@@ -46,6 +62,7 @@ impl Outbox {
         if self.tail.capacity() - self.tail.len() < 128 {
             self.tail.reserve(BUFFER);
         }
+        self.frames += 1;
         frame::encode_transfer_header(&mut self.tail, channel, transfer, payload.len());
         if payload.len() < COPY_BELOW {
             self.tail.extend_from_slice(&payload);
@@ -67,12 +84,14 @@ impl Outbox {
     /// Moves everything to `out`, in order.
     pub(crate) fn take_into(&mut self, out: &mut VecDeque<Bytes>) {
         self.seal();
+        self.taken += u64::try_from(self.queued).unwrap_or(u64::MAX);
         self.queued = 0;
         out.append(&mut self.chunks);
     }
 
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        let (frames, taken) = (self.frames, self.taken);
+        *self = Self { frames, taken, ..Self::default() };
     }
 }

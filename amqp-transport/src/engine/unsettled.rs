@@ -31,6 +31,11 @@ impl<T> Unsettled<T> {
         self.live
     }
 
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|(_, slot)| slot.as_ref())
+    }
+
     /// Places that are taken up, gaps included.
     pub(crate) fn width(&self) -> usize {
         self.slots.len()

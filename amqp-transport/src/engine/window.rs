@@ -28,6 +28,11 @@ impl OutgoingWindow {
         self.next_outgoing_id
     }
 
+    /// Transfer frames that may still be sent.
+    pub(crate) const fn remaining(&self) -> u32 {
+        self.remote_incoming_window
+    }
+
     pub(crate) const fn is_open(&self) -> bool {
         self.remote_incoming_window > 0
     }

@@ -7,6 +7,7 @@ use super::sender::{RecoveringSender, SenderCore};
 use super::supervisor::Supervisor;
 use super::{BackOff, Patience, SendPolicy};
 use crate::connection::Connection;
+use crate::engine::stats::ConnectionStats;
 use crate::link_options::{ReceiverOptions, SenderOptions};
 use crate::net::address::AddressError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,22 @@ pub enum ClientState {
         /// Why.
         reason: ClientError,
     },
+}
+
+/// What a client did so far, and what it holds now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Connections after the first.
+    pub reconnects: u64,
+    /// Messages that were sent again because their link ended before their outcome came.
+    pub resent: u64,
+    /// Messages of all senders that have no outcome yet.
+    pub unconfirmed: usize,
+    /// What the connection of the moment carried; counted anew with each.
+    pub connection: Option<ConnectionStats>,
 }
 
 /// The connection, as the links see it.
@@ -190,6 +207,23 @@ impl Client {
     /// Why the client ended.
     pub async fn connected(&self) -> Result<Connection, ClientError> {
         self.handle.core.connection(0).await.map(|(_, connection)| connection)
+    }
+
+    /// What the client did so far, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        let core = &self.handle.core;
+        let connection = match &*core.live.borrow() {
+            Live::Up { connection, .. } => Some(connection.clone()),
+            Live::Down | Live::Ended(_) => None,
+        };
+        ClientStats {
+            attempts: core.attempts.load(Ordering::Relaxed),
+            reconnects: self.reconnects(),
+            resent: core.resent.load(Ordering::Relaxed),
+            unconfirmed: core.senders().iter().map(|sender| sender.unconfirmed()).sum(),
+            connection: connection.map(|connection| connection.stats()),
+        }
     }
 
     /// How often a connection came back.

@@ -55,7 +55,7 @@ mod supervisor;
 
 pub use back_off::BackOff;
 pub use builder::ClientBuilder;
-pub use client::{Client, ClientState, CloseError};
+pub use client::{Client, ClientState, ClientStats, CloseError};
 pub use error::{ClientError, Receipt, RecoveringSendError, Trouble};
 pub use keeper::Attachment;
 pub use receiver::RecoveringReceiver;

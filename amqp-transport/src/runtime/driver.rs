@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -41,6 +42,9 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     while !driver.collect(timer.as_mut()) {
         driver.step(&mut transport, false, timer.as_mut()).await;
+    }
+    if let Some(reason) = shared.look(|state| state.engine.end().cloned()) {
+        tracing::debug!(%reason, "connection ended");
     }
     let farewell = async {
         while !driver.output.is_empty() || driver.needs_flush {
@@ -90,6 +94,7 @@ impl Driver<'_> {
         self.backlog = backlog;
         self.has_deadline = deadline.is_some();
         self.unsent += output.iter().skip(before).map(Bytes::len).sum::<usize>();
+        self.shared.unsent.store(self.unsent, Ordering::Relaxed);
         // A heartbeat that is due cannot leave either: it must not turn this task into a busy loop.
         let soonest = if is_stuck { now + STUCK_PAUSE } else { now };
         if let Some(deadline) = deadline.map(|deadline| deadline.max(soonest)) {

@@ -6,6 +6,7 @@ use crate::error::Outcome;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Wakes the I/O task.
     pub(crate) wake_driver: Notify,
+    /// Octets that the I/O task holds until the socket takes them.
+    pub(crate) unsent: AtomicUsize,
     /// The connection's own state changed.
     pub(crate) changed: Notify,
     /// A link was requested by the peer.
@@ -71,6 +74,7 @@ impl Shared {
                 driver_is_told: false,
             }),
             wake_driver: Notify::new(),
+            unsent: AtomicUsize::new(0),
             changed: Notify::new(),
             requested: Notify::new(),
         })

@@ -55,6 +55,9 @@ async fn every_message_arrives_and_only_those_sent_again_arrive_twice_wherever_t
         assert_eq!(peer.store.ledger.lock().unwrap().len(), usize::try_from(id).unwrap());
         assert!(resent > 0, "no cut hit a message under way");
         assert!(client.reconnects() > 50, "{}", client.reconnects());
+        let stats = client.stats();
+        assert!(usize::try_from(stats.resent).unwrap() >= resent && stats.attempts > stats.reconnects);
+        assert_eq!((stats.unconfirmed, stats.connection), (0, None));
     })
     .await;
 }

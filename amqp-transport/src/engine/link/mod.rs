@@ -6,6 +6,7 @@ pub(crate) mod stream_in;
 pub(crate) mod stream_out;
 
 use super::SessionKey;
+use super::stats::Traffic;
 use crate::error::LinkError;
 use amqp_codec::ByteString;
 use amqp_codec::transport::{Attach, Role};
@@ -56,6 +57,7 @@ pub(crate) struct Link {
     pub(crate) is_signalled: bool,
     /// Nobody holds the link any more: its place is free once it is detached.
     pub(crate) is_forgotten: bool,
+    pub(crate) traffic: Traffic,
 }
 
 impl Link {
@@ -72,6 +74,7 @@ impl Link {
             flow_due: false,
             is_signalled: false,
             is_forgotten: false,
+            traffic: Traffic { deliveries: 0, octets: 0 },
         }
     }
 

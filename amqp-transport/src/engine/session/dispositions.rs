@@ -108,6 +108,7 @@ impl Session {
             if let Some(sent) = self.sent.get_mut(id)
                 && !std::mem::replace(&mut sent.has_outcome, true)
             {
+                io.counters.confirmed(sent.sent_at);
                 let (link, token, number) = (sent.link, sent.token, sent.number);
                 io.outcome(link, token, number, Some(told(&disposition, id)));
             }

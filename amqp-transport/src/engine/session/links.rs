@@ -210,6 +210,9 @@ impl Session {
                 self.detach(key, link, detach.closed, None, io);
             }
         }
+        if let Some(reason) = &link.end {
+            tracing::debug!(channel = self.local_channel, link = %link.name, %reason, "link detached");
+        }
         io.signal(key, link);
         Ok(key)
     }

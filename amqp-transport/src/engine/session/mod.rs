@@ -15,6 +15,7 @@ use super::disposition::Verdicts;
 use super::event::{DeliveryNumber, Event, Token};
 use super::link::{Kind, LinkState};
 use super::serial::Serial;
+use super::stats::SessionStats;
 use super::unsettled::Unsettled;
 use super::window::{IncomingWindow, OutgoingWindow};
 use super::{Fault, Io, LinkKey, Links, SessionKey, Usage};
@@ -50,6 +51,8 @@ struct Sent {
     is_posted: bool,
     /// The peer gave its verdict within a transaction that is not discharged yet.
     is_retired: bool,
+    /// When, as the counters tell the time.
+    sent_at: u32,
 }
 
 /// A delivery that arrived unsettled.
@@ -87,6 +90,8 @@ pub(crate) struct Session {
     flow_due: bool,
     link_flows_due: Vec<LinkKey>,
     is_dirty: bool,
+    transfers_in: u64,
+    transfers_out: u64,
 }
 
 impl Session {
@@ -113,6 +118,8 @@ impl Session {
             flow_due: false,
             link_flows_due: Vec::new(),
             is_dirty: false,
+            transfers_in: 0,
+            transfers_out: 0,
         }
     }
 
@@ -133,6 +140,25 @@ impl Session {
         self.state = SessionState::Mapped;
         io.events.push_back(Event::Session(self.key));
         self.touch(io);
+    }
+
+    /// What the session carried so far and holds now, with so many links.
+    pub(crate) fn stats(&self, links: usize) -> SessionStats {
+        SessionStats {
+            transfers_in: self.transfers_in,
+            transfers_out: self.transfers_out,
+            incoming_window: self.incoming.remaining(),
+            outgoing_window: self.outgoing.remaining(),
+            unsettled_in: self.received.len(),
+            unsettled_out: self.sent.len(),
+            links,
+        }
+    }
+
+    /// Unsettled deliveries of a link.
+    pub(crate) fn unsettled_on(&self, key: LinkKey) -> usize {
+        let sent = self.sent.iter().filter(|sent| sent.link == key).count();
+        sent + self.received.iter().filter(|received| received.link == key).count()
     }
 
     pub(crate) fn check(&self) -> Result<(), SessionError> {

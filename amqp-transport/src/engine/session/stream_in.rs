@@ -81,6 +81,7 @@ impl Session {
         }
         if !more {
             streams.complete();
+            link.traffic.deliveries += 1;
         }
         if receiver.is_overrun() {
             return fault(

@@ -22,6 +22,7 @@ impl Session {
                 "a transfer came while the session window was closed",
             )));
         }
+        self.transfers_in += 1;
         if self.incoming.needs_flow() {
             self.flow_due = true;
             self.touch(io);
@@ -52,6 +53,7 @@ impl Session {
             }
             return Ok(());
         }
+        link.traffic.octets += u64::try_from(payload.len()).unwrap_or(u64::MAX);
         if receiver.streams.is_some() {
             return self.on_stream_transfer(key, link, transfer, payload, io);
         }
@@ -83,6 +85,7 @@ impl Session {
                 }
             }
             Progress::Complete(delivery) => {
+                link.traffic.deliveries += 1;
                 if delivery.settled {
                     self.received.take(delivery.id);
                 }

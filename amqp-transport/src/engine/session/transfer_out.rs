@@ -62,7 +62,9 @@ impl Session {
                 has_outcome: false,
                 is_posted: delivery.state.is_some(),
                 is_retired: false,
+                sent_at: io.counters.micros(),
             });
+            link.traffic.deliveries += 1;
             let id = self.sent.push(sent);
             delivery.id = Some(id);
             transfer.delivery_id = Some(id.0);
@@ -73,6 +75,8 @@ impl Session {
         // Within a transaction every frame says so (§4.4.1).
         transfer.state = delivery.state.as_deref().cloned();
         let chunk = delivery.cut(&mut transfer, io.max_frame_size);
+        link.traffic.octets += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.transfers_out += 1;
         io.send_transfer(self.local_channel, &transfer, chunk);
         self.outgoing.on_send();
         let (token, number) = (delivery.token, delivery.number);
