@@ -119,10 +119,10 @@ pub(crate) fn composite_len(octets: usize, count: usize) -> usize {
 }
 
 /// A composite whose fields are being written. Nulls wait until a field with a value follows, so that those at the end
-/// are never written.
+/// are never written; nor is the list begun before, so that an empty one takes an octet and no more.
 #[derive(Debug)]
 pub(crate) struct FieldsWriter {
-    list: OpenCompound,
+    list: Option<OpenCompound>,
     count: usize,
     nulls: usize,
 }
@@ -132,7 +132,7 @@ impl FieldsWriter {
     #[inline]
     pub(crate) fn begin(code: u8, out: &mut BytesMut) -> Self {
         out.put_slice(&[code::DESCRIBED, code::SMALLULONG, code]);
-        Self { list: OpenCompound::begin(out, 0), count: 0, nulls: 0 }
+        Self { list: None, count: 0, nulls: 0 }
     }
 
     /// A field that is null.
@@ -144,6 +144,7 @@ impl FieldsWriter {
     /// A field with a value, which the caller writes behind this.
     #[inline]
     pub(crate) fn value(&mut self, out: &mut BytesMut) {
+        self.list.get_or_insert_with(|| OpenCompound::begin(out, 0));
         for _ in 0..self.nulls {
             out.put_u8(code::NULL);
         }
@@ -153,10 +154,9 @@ impl FieldsWriter {
 
     #[inline]
     pub(crate) fn finish(self, out: &mut BytesMut) {
-        if self.count == 0 {
-            self.list.finish_empty(out, code::LIST0);
-        } else {
-            self.list.finish(out, code::LIST8, code::LIST32, self.count);
+        match self.list {
+            None => out.put_u8(code::LIST0),
+            Some(list) => list.finish(out, code::LIST8, code::LIST32, self.count),
         }
     }
 }

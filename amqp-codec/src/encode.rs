@@ -145,13 +145,6 @@ impl OpenCompound {
             header.copy_from_slice(&[wide, s0, s1, s2, s3, c0, c1, c2, c3]);
         }
     }
-
-    /// Takes the place of a compound without items.
-    #[inline]
-    pub(crate) fn finish_empty(self, out: &mut BytesMut, empty: u8) {
-        out.truncate(self.start);
-        out.put_u8(empty);
-    }
 }
 
 /// Writes size and count of a compound; the size counts everything after itself, the count too.
