@@ -245,6 +245,36 @@ fn arrays_and_descriptors_count_as_on_the_wire() {
 }
 
 #[test]
+fn arrays_by_attribute_count_as_on_the_wire_too() {
+    #[derive(Serialize)]
+    struct Arrays(#[serde(with = "amqp_codec::serde::array")] Vec<Self>);
+    let deep = |levels| (1..levels).fold(Arrays(vec![]), |inner, _| Arrays(vec![inner]));
+    let octets = to_value(&deep(32)).unwrap().to_bytes();
+    Value::from_bytes(octets).unwrap();
+    let error = to_value(&deep(33)).unwrap_err();
+    assert!(error.to_string().ends_with("expected less nesting, found one level too many"), "{error}");
+}
+
+#[test]
+fn the_descriptors_of_an_array_count_as_on_the_wire() {
+    let lists = |levels| (1..levels).fold(Value::List(vec![]), |inner, _| Value::List(vec![inner]));
+    let array = |levels| {
+        let described = |value| Value::from(Described { descriptor: 1_u64.into(), value });
+        let elements = [described(described(lists(levels)))];
+        #[derive(Serialize)]
+        struct Elements(#[serde(with = "amqp_codec::serde::array")] [Value; 1]);
+        to_value(&Elements(elements))
+    };
+    let whole = array(29).unwrap();
+    assert_eq!(Value::from_bytes(whole.to_bytes()).unwrap(), whole);
+    assert_eq!(to_value(&whole).unwrap(), whole);
+    assert!(array(30).is_err());
+    assert!(to_value(&[whole]).is_err());
+    let many = amqp_codec::types::Array::new(amqp_codec::types::ElementType::Byte, vec![Value::Byte(1); 300]);
+    assert!(to_value(&many.unwrap()).is_ok());
+}
+
+#[test]
 fn what_is_read_is_nested_no_deeper_than_the_bound() {
     assert!(from_value::<Value>(&nested_lists(100)).is_ok());
     assert!(from_value::<Value>(&nested_lists(1_000)).is_err());

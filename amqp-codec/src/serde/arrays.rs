@@ -9,7 +9,9 @@ use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// The parts of an array, by name.
-pub(super) const ARRAY_PARTS: [&str; 3] = ["type", "descriptors", "elements"];
+pub(super) const ARRAY_PARTS: [&str; 3] = ["type", DESCRIPTORS, "elements"];
+/// The part that comes before the elements, and is above them.
+pub(super) const DESCRIPTORS: &str = "descriptors";
 
 #[derive(Serialize)]
 struct ArrayParts<'a> {

@@ -42,9 +42,4 @@ impl Depth {
             None => Err(Error::expected("less nesting", "one level too many")),
         }
     }
-
-    /// One level back, for one that is an intermediate form only.
-    pub(super) const fn without_level(self) -> Self {
-        Self { levels: self.levels + 1, ..self }
-    }
 }

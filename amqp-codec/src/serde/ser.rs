@@ -1,5 +1,6 @@
 //! From Rust types to values.
 
+use super::arrays::DESCRIPTORS;
 use super::depth::Depth;
 use super::error::{Error, Segment, type_name};
 use super::{name, types};
@@ -34,6 +35,8 @@ enum Form {
     List,
     /// As two parts of something that is no list.
     Pair,
+    /// As the elements of an array, or as its parts by name, which are no level of their own.
+    Array,
 }
 
 impl ValueSerializer {
@@ -58,11 +61,11 @@ impl ValueSerializer {
 
     fn map(self, len: usize, variant: Option<&'static str>) -> Result<MapSerializer, Error> {
         Ok(MapSerializer {
-            depth: self.depth.level()?,
+            depth: if self.form == Form::Array { self.depth.step()? } else { self.depth.level()? },
             entries: Vec::with_capacity(len.min(RESERVE)),
             key: Value::Null,
             variant,
-            has_symbols: self.form == Form::SymbolKeys,
+            form: self.form,
         })
     }
 
@@ -70,7 +73,7 @@ impl ValueSerializer {
     fn refuse_list(self, found: &str) -> Result<(), Error> {
         match self.form {
             Form::List => Err(Error::expected("a struct with known fields for a described list", found)),
-            Form::Plain | Form::SymbolKeys | Form::Pair => Ok(()),
+            Form::Plain | Form::SymbolKeys | Form::Pair | Form::Array => Ok(()),
         }
     }
 
@@ -168,7 +171,7 @@ impl Serializer for ValueSerializer {
             name::LIST => value.serialize(Self { depth, form: Form::List }),
             name::SYMBOL_KEYS => value.serialize(Self { depth, form: Form::SymbolKeys }),
             name::DESCRIBED => types::described(value.serialize(Self { depth, form: Form::Pair })?),
-            name::ARRAY => super::arrays::array(value.serialize(Self::plain(depth.without_level()))?),
+            name::ARRAY => super::arrays::array(value.serialize(Self { depth, form: Form::Array })?),
             name::SYMBOL => symbol(value.serialize(Self::plain(depth))?),
             name::TIMESTAMP => match value.serialize(Self::plain(depth))? {
                 Value::Long(millis) => Ok(Timestamp(millis).into()),
@@ -224,7 +227,7 @@ impl Serializer for ValueSerializer {
     fn serialize_struct(self, _: &'static str, len: usize) -> Result<StructSerializer, Error> {
         Ok(match self.form {
             Form::List => StructSerializer(Fields::List(self.list(len, None)?)),
-            Form::Plain | Form::SymbolKeys | Form::Pair => {
+            Form::Plain | Form::SymbolKeys | Form::Pair | Form::Array => {
                 StructSerializer(Fields::Map(self.map(len, None)?))
             }
         })
@@ -346,13 +349,13 @@ pub struct MapSerializer {
     key: Value,
     /// Of which variant these are the contents.
     variant: Option<&'static str>,
-    has_symbols: bool,
+    form: Form,
 }
 
 impl MapSerializer {
     fn push<T: Serialize + ?Sized>(&mut self, key: Value, value: &T) -> Result<(), Error> {
         let key = match key {
-            Value::String(_) if self.has_symbols => symbol(key)?,
+            Value::String(_) if self.form == Form::SymbolKeys => symbol(key)?,
             _ => key,
         };
         let value = value
@@ -360,6 +363,19 @@ impl MapSerializer {
             .map_err(|error| within_variant(error.within(Segment::key(&key)), self.variant))?;
         self.entries.push((key, value));
         Ok(())
+    }
+
+    /// After a part of an array: its descriptors are levels above the elements, which follow.
+    fn charge_descriptors(&mut self, part: &str) -> Result<(), Error> {
+        match self.entries.last() {
+            Some((_, Value::List(descriptors))) if self.form == Form::Array && part == DESCRIPTORS => {
+                for _ in descriptors {
+                    self.depth = self.depth.level()?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn finish(self) -> Result<Value, Error> {
@@ -419,7 +435,10 @@ impl ser::SerializeStruct for StructSerializer {
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Error> {
         match &mut self.0 {
-            Fields::Map(map) => map.push(text(key), value),
+            Fields::Map(map) => {
+                map.push(text(key), value)?;
+                map.charge_descriptors(key)
+            }
             Fields::List(list) => list.push_field(key, value),
         }
     }
