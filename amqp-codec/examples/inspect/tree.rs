@@ -115,7 +115,7 @@ impl Tree {
         let inner = Place { depth: place.depth + 1, label: "", code: None };
         let code = self.octets.get(start).copied().unwrap_or_default();
         match names::composite(&descriptor) {
-            Some(composite) if code >> 4 >= 0xc => {
+            Some(composite) if matches!(code >> 4, 0xc | 0xd) => {
                 self.compound(start, start + 1, code, inner, composite.fields)
             }
             _ => self.value(start, inner),
