@@ -19,7 +19,6 @@ pub(crate) struct Descriptor {
 /// A type that is a described list.
 pub(crate) trait Composite: Sized {
     const DESCRIPTOR: Descriptor;
-    const NAME: &'static str;
 
     /// The list behind the descriptor.
     fn decode_list(input: &mut Decoder<'_>) -> Result<Self, DecodeError>;
@@ -28,15 +27,15 @@ pub(crate) trait Composite: Sized {
 /// Reads a composite with its descriptor.
 pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder<'_>) -> Result<T, DecodeError> {
     if input.descriptor(&[T::DESCRIPTOR])?.is_none() {
-        return Err(input.error(T::NAME, Found::Text("another described type")));
+        return Err(input.error(T::DESCRIPTOR.symbol, Found::Text("another described type")));
     }
     T::decode_list(input)
 }
 
 /// The error that a mandatory field is not there.
 #[cold]
-pub(crate) fn missing(input: &Decoder<'_>, name: &'static str, field: &'static str) -> DecodeError {
-    input.error("a value for a mandatory field", Found::Text("none")).within(name, field)
+pub(crate) fn missing(input: &Decoder<'_>, symbol: &'static str, field: &'static str) -> DecodeError {
+    input.error("a value for a mandatory field", Found::Text("none")).within(symbol, field)
 }
 
 /// Checks that there are no more fields than the type has.
@@ -223,7 +222,6 @@ macro_rules! composite {
         impl $crate::composite::Composite for $name {
             const DESCRIPTOR: $crate::composite::Descriptor =
                 $crate::composite::Descriptor { code: $code, symbol: $symbol };
-            const NAME: &'static str = stringify!($name);
 
             #[allow(unused_mut, unused_assignments, reason = "some types have no fields")]
             fn decode_list(
@@ -233,10 +231,10 @@ macro_rules! composite {
                 let compound = input.enter(code, $crate::types::primitive::LIST)?;
                 let mut left = compound.count;
                 $(let $field: $type = if left == 0 {
-                    $crate::composite::composite!(@absent $kind, input, $name, $field $(, $default)?)
+                    $crate::composite::composite!(@absent $kind, input, $symbol, $field $(, $default)?)
                 } else {
                     left -= 1;
-                    $crate::composite::composite!(@decode $kind, $type, input, $name, $field $(, $default)?)
+                    $crate::composite::composite!(@decode $kind, $type, input, $symbol, $field $(, $default)?)
                 };)*
                 $crate::composite::expect_no_more(input, left)?;
                 input.leave(&compound)?;
@@ -279,32 +277,32 @@ macro_rules! composite {
         if $field.is_empty() { 0 } else { $crate::composite::multiple_len(&$field) }
     };
 
-    (@absent mandatory, $input:ident, $name:ident, $field:ident) => {
-        return Err($crate::composite::missing($input, stringify!($name), stringify!($field)))
+    (@absent mandatory, $input:ident, $symbol:literal, $field:ident) => {
+        return Err($crate::composite::missing($input, $symbol, stringify!($field)))
     };
-    (@absent optional, $input:ident, $name:ident, $field:ident) => { None };
-    (@absent default, $input:ident, $name:ident, $field:ident, $default:expr) => { $default };
-    (@absent multiple, $input:ident, $name:ident, $field:ident) => { Vec::new() };
+    (@absent optional, $input:ident, $symbol:literal, $field:ident) => { None };
+    (@absent default, $input:ident, $symbol:literal, $field:ident, $default:expr) => { $default };
+    (@absent multiple, $input:ident, $symbol:literal, $field:ident) => { Vec::new() };
 
-    (@decode mandatory, $type:ty, $input:ident, $name:ident, $field:ident) => {
-        match Option::<$type>::decode_field($input, stringify!($name), stringify!($field))? {
+    (@decode mandatory, $type:ty, $input:ident, $symbol:literal, $field:ident) => {
+        match Option::<$type>::decode_field($input, $symbol, stringify!($field))? {
             Some(value) => value,
-            None => return Err($crate::composite::missing($input, stringify!($name), stringify!($field))),
+            None => return Err($crate::composite::missing($input, $symbol, stringify!($field))),
         }
     };
-    (@decode optional, $type:ty, $input:ident, $name:ident, $field:ident) => {
-        <$type>::decode_field($input, stringify!($name), stringify!($field))?
+    (@decode optional, $type:ty, $input:ident, $symbol:literal, $field:ident) => {
+        <$type>::decode_field($input, $symbol, stringify!($field))?
     };
-    (@decode default, $type:ty, $input:ident, $name:ident, $field:ident, $default:expr) => {
-        match Option::<$type>::decode_field($input, stringify!($name), stringify!($field))? {
+    (@decode default, $type:ty, $input:ident, $symbol:literal, $field:ident, $default:expr) => {
+        match Option::<$type>::decode_field($input, $symbol, stringify!($field))? {
             Some(value) => value,
             None => $default,
         }
     };
-    (@decode multiple, $type:ty, $input:ident, $name:ident, $field:ident) => {
+    (@decode multiple, $type:ty, $input:ident, $symbol:literal, $field:ident) => {
         match $crate::composite::decode_multiple($input) {
             Ok(values) => values,
-            Err(error) => return Err(error.within(stringify!($name), stringify!($field))),
+            Err(error) => return Err(error.within($symbol, stringify!($field))),
         }
     };
 
@@ -344,7 +342,7 @@ pub(crate) use composite;
 pub(crate) trait DecodeField: Sized {
     fn decode_field(
         input: &mut Decoder<'_>,
-        name: &'static str,
+        symbol: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError>;
 }
@@ -353,10 +351,10 @@ impl<T: Decode> DecodeField for Option<T> {
     #[inline]
     fn decode_field(
         input: &mut Decoder<'_>,
-        name: &'static str,
+        symbol: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError> {
-        Self::decode(input).map_err(|error| error.within(name, field))
+        Self::decode(input).map_err(|error| error.within(symbol, field))
     }
 }
 

@@ -36,6 +36,7 @@ pub struct DecodeError(Box<Inner>);
 struct Inner {
     offset: usize,
     fault: Fault,
+    /// Composites, by symbolic descriptor or name, and fields; innermost first.
     path: Vec<(&'static str, &'static str)>,
 }
 
@@ -69,13 +70,15 @@ impl DecodeError {
         self.0.fault.condition
     }
 
-    /// The composite and field in which decoding failed, outermost first, such as `attach.source/source.timeout`;
-    /// empty outside composites.
+    /// The composite and field in which decoding failed, by their names in the specification, outermost first, such as
+    /// `attach.source/source.timeout` or `message.properties/properties.reply-to`; empty outside composites.
     #[must_use]
     pub fn path(&self) -> String {
-        let names: Vec<String> =
-            self.0.path.iter().rev().map(|(composite, field)| format!("{composite}.{field}")).collect();
-        names.join("/")
+        let names = self.0.path.iter().rev().map(|(composite, field)| {
+            let composite = composite.split(':').nth(1).unwrap_or(composite);
+            format!("{composite}.{}", field.replace('_', "-"))
+        });
+        names.collect::<Vec<_>>().join("/")
     }
 
     /// The same error, one composite further out.

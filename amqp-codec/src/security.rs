@@ -146,7 +146,7 @@ impl Decode for SaslFrame {
             Some(0x40) => {
                 let mechanisms = SaslMechanisms::decode_list(input)?;
                 if mechanisms.sasl_server_mechanisms.is_empty() {
-                    return Err(missing(input, "SaslMechanisms", "sasl_server_mechanisms"));
+                    return Err(missing(input, SaslMechanisms::DESCRIPTOR.symbol, "sasl_server_mechanisms"));
                 }
                 Self::Mechanisms(mechanisms)
             }

@@ -317,14 +317,65 @@ fn annotations_and_properties_refuse_keys_of_other_types() {
 #[test]
 fn mandatory_fields_must_be_there_and_types_must_fit() {
     let error = refused::<Open>(vec![0x00, 0x53, 0x10, 0x45]);
-    assert_eq!((error.path(), error.condition()), ("Open.container_id".to_owned(), DECODE_ERROR));
-    assert_eq!(refused::<Open>(vec![0x00, 0x53, 0x10, 0xc0, 2, 1, 0x40]).path(), "Open.container_id");
-    assert_eq!(refused::<Transfer>(vec![0x00, 0x53, 0x14, 0xc0, 3, 1, 0x53, 7]).path(), "Transfer.handle");
+    assert_eq!((error.path(), error.condition()), ("open.container-id".to_owned(), DECODE_ERROR));
+    assert_eq!(refused::<Open>(vec![0x00, 0x53, 0x10, 0xc0, 2, 1, 0x40]).path(), "open.container-id");
+    assert_eq!(refused::<Transfer>(vec![0x00, 0x53, 0x14, 0xc0, 3, 1, 0x53, 7]).path(), "transfer.handle");
     refused::<Attach>(vec![0x00, 0x53, 0x12, 0xc1, 1, 0]);
+    let mechanisms = vec![0x00, 0x53, 0x40, 0x45];
+    assert_eq!(refused::<SaslFrame>(mechanisms).path(), "sasl-mechanisms.sasl-server-mechanisms");
     let fields = [0x40; 12];
     let mut source = vec![0x00, 0x53, 0x28, 0xc0, 13, 12];
     source.extend(fields);
     assert_eq!(refused::<Source>(source).expected(), "no more fields than the type has");
+}
+
+#[test]
+fn an_error_names_the_way_to_its_place() {
+    // attach, whose source has a string as its time-out
+    let attach =
+        b"\0\x53\x12\xc0\x15\x06\xa1\x01l\x43\x42\x40\x40\0\x53\x28\xc0\x08\x04\x40\x40\x40\xa1\x02no";
+    let error = refused::<Performative>(&attach[..]);
+    assert_eq!(
+        error.to_string(),
+        "at offset 22 in attach.source/source.timeout: expected uint, found format code 0xa1 (string)"
+    );
+    let another = refused::<Source>(vec![0x00, 0x53, 0x29, 0x45]);
+    assert_eq!((another.offset(), another.expected()), (0, "amqp:source:list"));
+}
+
+#[test]
+fn an_error_in_a_message_is_the_same_whether_it_is_read_whole_or_by_sections() {
+    let sections: [(&str, &[u8]); 9] = [
+        ("message.header/header.durable", b"\0\x53\x70\xc0\x03\x01\x50\x01"),
+        ("message.delivery-annotations", b"\0\x53\x71\xa0\x00"),
+        ("message.message-annotations", b"\0\x53\x72\xc1\x03\x02\x40\x40"),
+        ("message.properties/properties.reply-to", b"\0\x53\x73\xc0\x06\x05\x40\x40\x40\x40\x41"),
+        ("message.application-properties", b"\0\x53\x74\xc1\x03\x02\x40\x40"),
+        ("message.data", b"\0\x53\x75\xa1\x00"),
+        ("message.amqp-sequence", b"\0\x53\x76\xa1\x00"),
+        ("message.amqp-value", b"\0\x53\x77\x73\xff\xff\xff\xff"),
+        ("message.footer", b"\0\x53\x78\xa1\x00"),
+    ];
+    for (path, section) in sections {
+        let before = [0x00, 0x53, 0x70, 0x45];
+        let before = if path.contains("header") { &[][..] } else { &before[..] };
+        let octets = Bytes::from([before, section].concat());
+        let whole = refused::<Message>(octets.clone());
+        assert_eq!(whole.path(), path);
+        assert!(whole.offset() >= before.len() + 3, "{whole}");
+        let sections = MessageSections::parse(octets).unwrap();
+        let read = [
+            sections.header().err(),
+            sections.delivery_annotations().err(),
+            sections.message_annotations().err(),
+            sections.properties().err(),
+            sections.application_properties().err(),
+            sections.body().err(),
+            sections.footer().err(),
+        ];
+        assert_eq!(read.into_iter().flatten().collect::<Vec<_>>(), [whole.clone()], "{path}");
+        assert_eq!(sections.data().err(), (path == "message.data").then_some(whole));
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Decode for super::Message {
                 _ => message.body.read_section(code, input),
             };
             if let Err(error) = read {
-                return Err(error.within("message", section_name(code)));
+                return Err(within_section(error, code));
             }
         }
         Ok(message)
@@ -101,6 +101,12 @@ impl Decode for super::Message {
 fn section_name(code: u64) -> &'static str {
     let section = SECTIONS.iter().find(|section| section.code == code);
     section.and_then(|section| section.symbol.split(':').nth(1)).unwrap_or_default()
+}
+
+/// The error in the contents of a section, with its name.
+#[cold]
+fn within_section(error: DecodeError, code: u64) -> DecodeError {
+    error.within("message", section_name(code))
 }
 
 #[inline]
@@ -195,7 +201,7 @@ impl MessageSections {
         }
         let mut input = self.decoder(range);
         input.descriptor(&SECTIONS)?;
-        let value = decode(&mut input).map_err(|error| error.within("message", section_name(code)))?;
+        let value = decode(&mut input).map_err(|error| within_section(error, code))?;
         input.expect_end("the end of the section")?;
         Ok(Some(value))
     }
@@ -249,7 +255,7 @@ impl MessageSections {
         let mut body = Body::Empty;
         while !input.is_empty() {
             if let Some(code) = input.descriptor(&SECTIONS)? {
-                body.read_section(code, &mut input)?;
+                body.read_section(code, &mut input).map_err(|error| within_section(error, code))?;
             }
         }
         Ok(body)
@@ -266,7 +272,7 @@ impl MessageSections {
         }
         let mut input = self.decoder(&self.body);
         input.descriptor(&SECTIONS)?;
-        let data = Bytes::decode(&mut input)?;
+        let data = Bytes::decode(&mut input).map_err(|error| within_section(error, DATA))?;
         Ok(input.is_empty().then_some(data))
     }
 
