@@ -373,7 +373,8 @@ fn an_error_in_a_message_is_the_same_whether_it_is_read_whole_or_by_sections() {
             sections.body().err(),
             sections.footer().err(),
         ];
-        assert_eq!(read.into_iter().flatten().collect::<Vec<_>>(), [whole.clone()], "{path}");
+        let read: Vec<_> = read.into_iter().flatten().collect();
+        assert_eq!(read, std::slice::from_ref(&whole), "{path}");
         assert_eq!(sections.data().err(), (path == "message.data").then_some(whole));
     }
 }

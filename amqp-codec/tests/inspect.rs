@@ -1,5 +1,5 @@
-//! What `inspect` prints for people: lines for whatever was decoded, never a panic.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! The example `inspect`: what it prints for people, never a panic, and how it ends on wrong input.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "../examples/inspect/names.rs"]
 mod names;
@@ -13,7 +13,91 @@ use amqp_codec::types::{Described, Symbol, Value};
 use amqp_codec::{Bytes, BytesMut, Encode, frame};
 use notation::{Kind, check};
 use proptest::prelude::*;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use tree::Tree;
+
+/// Exit code, standard output and standard error of the program, which cargo builds along with the tests.
+fn inspect(arguments: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("examples").join("inspect");
+    let mut child = Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}; cargo build --examples", program.display()));
+    // A program that refuses its arguments reads nothing.
+    drop(child.stdin.take().unwrap().write_all(input));
+    let output = child.wait_with_output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn wrong_input_is_a_line_on_standard_error_and_exit_code_1() {
+    let frame = "0000000c0200000000531845";
+    let cases: [(&[&str], &[u8], &str); 12] = [
+        (
+            &["--json", "--kind", "value", "c10703a10161a10162"],
+            b"",
+            "an even count of keys and values, found 3",
+        ),
+        (&["--kind", "value", "c10704a10161a1016241"], b"", "at offset"),
+        (&["--kind", "value", ""], b"", "at offset 0: expected a format code"),
+        (&["--kind", "frame", "0000000d0200000000531845"], b"", "(amqp:connection:framing-error)"),
+        (&["--kind", "header", "414d515000010001"], b"", "version 1.0.1"),
+        (&["--kind", "message", "005370450053"], b"", "at offset 6"),
+        (&["--kind", "composite", "00531045"], b"", "open.container-id"),
+        (&["--reencode", "c0"], b"", "(amqp:decode-error)"),
+        (&["abc"], b"", "expected hexadecimal digits or a file, found \"abc\""),
+        (&["no such\nfile"], b"", "no such\\nfile"),
+        (&["-"], b"", "at offset 0"),
+        (&["-"], b"\xff\xfe\n\x00", "at offset 0"),
+    ];
+    for (arguments, input, expected) in cases {
+        let (code, out, error) = inspect(arguments, input);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+    }
+    for arguments in
+        [&["--kind", "thing", "40"][..], &["--port", "x", "40"], &["--colour"], &["40", "41"], &["--json"]]
+    {
+        let (code, out, error) = inspect(arguments, b"");
+        assert_eq!((code, out.as_str(), error.lines().count()), (Some(2), "", 1), "{arguments:?}: {error}");
+    }
+    assert_eq!(inspect(&["--kind", "frame", frame], b"").0, Some(0));
+}
+
+#[test]
+fn a_damaged_or_empty_capture_is_wrong_input() {
+    let header = b"\xa1\xb2\xc3\xd4\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\xff\xff\0\0\0\x01";
+    let (code, out, error) = inspect(&["-"], header);
+    assert_eq!((code, out.as_str(), error.lines().count()), (Some(1), "", 1), "{error}");
+    assert!(
+        error.contains("expected a connection to port 5672 in the capture, found none; see --port"),
+        "{error}"
+    );
+    for damaged in [&header[..20], b"\x0a\x0d\x0d\x0a", &[&header[..], &[0; 15]].concat()] {
+        let (code, _, error) = inspect(&["-"], damaged);
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    }
+}
+
+#[test]
+fn each_line_is_answered_by_a_line_whatever_it_is() {
+    let (code, out, error) =
+        inspect(&["--lines"], b"value 40\n\nvalue \xff\nthing 40\nvalue 4\nvalue c0\r\nvalue 41");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let answers: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let errors: Vec<bool> = answers.iter().map(|answer| answer["error"].is_string()).collect();
+    assert_eq!(errors, [false, true, true, true, true, true, false], "{out}");
+    assert_eq!(answers[5]["condition"], "amqp:decode-error");
+    assert_eq!(answers[6], serde_json::json!({"type": "boolean", "value": true}));
+}
 
 fn lines(kind: Kind, octets: &Bytes) -> Vec<String> {
     assert!(check(kind, octets.clone()).is_ok());

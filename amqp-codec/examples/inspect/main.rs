@@ -37,7 +37,7 @@ Options:
                  {\"hex\":…} with --reencode, or {\"error\":…,\"condition\":…,\"offset\":…,\"expected\":…,\"found\":…}
   -h, --help     print this
 
-Exit code: 0, or 1 with a line on standard error for what is malformed, or 2 for wrong usage.
+Exit code: 0, or 1 with a line on standard error for input that is malformed or cannot be read, or 2 for wrong usage.
 ";
 
 /// How the program was called.
@@ -124,8 +124,8 @@ fn options(arguments: Vec<String>) -> Result<Options, Failure> {
 fn run(options: &Options) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     if options.is_lines {
-        for line in io::stdin().lock().lines() {
-            writeln!(out, "{}", answer(&line?, options.is_reencode))?;
+        for line in io::stdin().lock().split(b'\n') {
+            writeln!(out, "{}", answer(&String::from_utf8_lossy(&line?), options.is_reencode))?;
         }
         return Ok(());
     }
@@ -158,8 +158,16 @@ fn conversation(capture: &Bytes, options: &Options, out: &mut io::StdoutLock<'_>
     }
     let ports = if options.ports.is_empty() { &[5672][..] } else { &options.ports };
     let is_coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let items = capture::items(capture, ports);
+    if items.is_empty() {
+        let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+        let ports = ports.join(", ");
+        return Err(Failure::Malformed(format!(
+            "expected a connection to port {ports} in the capture, found none; see --port"
+        )));
+    }
     let mut troubles = 0;
-    for Item { direction, content } in capture::items(capture, ports) {
+    for Item { direction, content } in items {
         let (kind, octets) = match content {
             Content::Header(octets) => (Kind::Header, Ok(octets)),
             Content::Frame(octets) => (Kind::Frame, Ok(octets)),
@@ -198,7 +206,7 @@ fn conversation(capture: &Bytes, options: &Options, out: &mut io::StdoutLock<'_>
     match troubles {
         0 => Ok(()),
         count => Err(Failure::Malformed(format!(
-            "{count} places of the capture could not be read; see the output"
+            "expected a capture that can be read everywhere, found {count} exceptions; see the output"
         ))),
     }
 }
@@ -235,7 +243,7 @@ fn read(input: &str) -> Result<Bytes, Failure> {
         return Ok(octets);
     } else {
         content = std::fs::read(input).map_err(|error| {
-            Failure::Usage(format!("{input:?} is neither hexadecimal nor readable: {error}"))
+            Failure::Malformed(format!("expected hexadecimal digits or a file, found {input:?}: {error}"))
         })?;
     }
     Ok(unhex(&content).unwrap_or_else(|| content.into()))
