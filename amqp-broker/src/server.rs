@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp_codec::ByteString;
-use amqp_transport::{Identity, ListenerOptions, StaticCredentials};
+use amqp_transport::{Identity, LinkScope, ListenerOptions, StaticCredentials};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -162,6 +162,8 @@ impl BrokerBuilder {
             .property("product", PRODUCT)
             .property("version", env!("CARGO_PKG_VERSION"))
             .limits(limits)
+            // Clients of RabbitMQ 4 give pairs of links on different sessions one name.
+            .link_scope(LinkScope::Session)
             .authenticator(Arc::new(StaticCredentials { anonymous, users: self.users.clone() }));
         CAPABILITIES.into_iter().fold(options, |options, capability| options.offered_capability(capability))
     }

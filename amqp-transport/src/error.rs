@@ -2,6 +2,7 @@
 //! words and says whether trying again can help.
 
 use crate::engine::sasl::SaslFault;
+use crate::redirect::Redirect;
 use crate::transaction::Provisional;
 use amqp_codec::messaging::Modified;
 use amqp_codec::security::SaslCode;
@@ -93,6 +94,12 @@ impl ConnectionError {
         }
     }
 
+    /// Where the peer wants the connection to be made instead (`amqp:connection:redirect`).
+    #[must_use]
+    pub fn redirect(&self) -> Option<Redirect> {
+        self.remote_error().and_then(Redirect::of)
+    }
+
     /// Whether a new connection with the same settings may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -117,6 +124,8 @@ fn condition_is_retryable(condition: &Symbol) -> bool {
         conditions::RESOURCE_DELETED,
         conditions::STOLEN,
         conditions::MESSAGE_SIZE_EXCEEDED,
+        conditions::CONNECTION_REDIRECT,
+        conditions::LINK_REDIRECT,
     ]
     .contains(condition)
 }
@@ -181,6 +190,12 @@ pub enum LinkError {
     /// The peer broke a rule of the protocol; the link was detached with this error.
     #[error("the peer broke the protocol: {}", Shown(Some(.0)))]
     Violation(ErrorInfo),
+    /// The peer attached it again, and that one took it over (§2.6.1); told at a listener.
+    #[error("the peer attached the link again elsewhere")]
+    Stolen,
+    /// The peer does not offer what the link needs (§2.7.1).
+    #[error("the peer does not offer {0}")]
+    NotOffered(&'static str),
     /// All links that the peer allows on one session are in use.
     #[error("the peer allows no more than {0} links on a session")]
     TooMany(u64),
@@ -206,11 +221,26 @@ impl LinkError {
         }
     }
 
+    /// Where the peer wants the link, or its connection, to be made instead (`amqp:link:redirect`,
+    /// `amqp:connection:redirect`).
+    #[must_use]
+    pub fn redirect(&self) -> Option<Redirect> {
+        self.remote_error().and_then(Redirect::of)
+    }
+
+    /// Whether the link was attached again elsewhere, and that one took it over (§2.6.1). Who attaches it once more takes
+    /// it back: two of a kind would fight for it without end.
+    #[must_use]
+    pub fn is_stolen(&self) -> bool {
+        *self == Self::Stolen
+            || self.remote_error().is_some_and(|error| error.condition == conditions::STOLEN)
+    }
+
     /// Whether attaching again may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DetachedLocally | Self::TooMany(_) => false,
+            Self::DetachedLocally | Self::TooMany(_) | Self::Stolen | Self::NotOffered(_) => false,
             Self::DetachedByPeer(Some(error)) | Self::Refused(Some(error)) => {
                 condition_is_retryable(&error.condition)
             }

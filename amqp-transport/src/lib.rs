@@ -69,6 +69,7 @@ mod pool;
 mod receiver;
 #[cfg(feature = "tokio")]
 pub mod recovery;
+mod redirect;
 #[cfg(feature = "tokio")]
 mod runtime;
 #[cfg(feature = "tokio")]
@@ -77,6 +78,8 @@ mod sender;
 mod session;
 #[cfg(feature = "tokio")]
 mod stream_receiver;
+#[cfg(feature = "tokio")]
+mod takeover;
 pub mod transaction;
 
 #[cfg(feature = "tokio")]
@@ -101,7 +104,7 @@ pub use filter::Filter;
 #[cfg(feature = "tokio")]
 pub use link_options::{ReceiverOptions, SenderOptions};
 #[cfg(feature = "tokio")]
-pub use listener::{AcceptError, Incoming, LinkRequest, ListenerOptions, SessionId};
+pub use listener::{AcceptError, Incoming, LinkRequest, LinkScope, ListenerOptions, SessionId};
 #[cfg(feature = "tokio")]
 pub use message_writer::MessageWriter;
 #[cfg(feature = "tokio")]
@@ -111,6 +114,7 @@ pub use net::tls::{TlsError, TlsOptions};
 pub use peer::Peer;
 #[cfg(feature = "tokio")]
 pub use receiver::Receiver;
+pub use redirect::Redirect;
 #[cfg(feature = "tokio")]
 pub use sender::{Confirmation, Payload, Sender, TryDeliverError};
 #[cfg(feature = "tokio")]

@@ -134,8 +134,8 @@ impl SenderOptions {
         Self::with(Role::Sender, Source::default(), target, Credit::Manual)
     }
 
-    /// Sends to wherever each message's `properties.to` says. The peer must offer `ANONYMOUS-RELAY`; else it refuses the
-    /// link, or throws messages away.
+    /// Sends to wherever each message's `properties.to` says. The peer must offer `ANONYMOUS-RELAY`; else attaching fails
+    /// with [`LinkError::NotOffered`](crate::LinkError::NotOffered).
     pub fn anonymous_terminus() -> Self {
         Self::with(Role::Sender, Source::default(), Target::default(), Credit::Manual)
     }

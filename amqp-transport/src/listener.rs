@@ -13,6 +13,7 @@ use crate::runtime::random::random;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
 use crate::stream_receiver::StreamReceiver;
+use crate::takeover::Takeovers;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transactions::Coordinator;
 use amqp_codec::transport::{Attach, ErrorInfo, Open, Role, conditions};
@@ -50,6 +51,9 @@ pub struct ListenerOptions {
     tls: Option<ServerTls>,
     salt_secret: [u8; 32],
     frame_log: Option<FrameLog>,
+    /// Links of all connections, by what they are known by.
+    takeovers: Arc<Takeovers>,
+    link_scope: LinkScope,
 }
 
 impl fmt::Debug for ListenerOptions {
@@ -74,6 +78,8 @@ impl ListenerOptions {
             tls: None,
             salt_secret: random().unwrap_or_default(),
             frame_log: None,
+            takeovers: Arc::default(),
+            link_scope: LinkScope::default(),
         }
     }
 
@@ -119,6 +125,12 @@ impl ListenerOptions {
     /// it keeps these salts over a restart, so that not even that tells which users exist.
     pub const fn salt_secret(mut self, secret: [u8; 32]) -> Self {
         self.salt_secret = secret;
+        self
+    }
+
+    /// Whether a link that is attached again under its name takes the first one over (the default, as §2.6.1 has it).
+    pub const fn link_scope(mut self, scope: LinkScope) -> Self {
+        self.link_scope = scope;
         self
     }
 
@@ -175,7 +187,12 @@ impl ListenerOptions {
             })
             .await?;
         handle.opened(&peer);
-        Ok(Incoming { connection: Connection { handle, peer }, identity, certificate })
+        Ok(Incoming {
+            connection: Connection { handle, peer },
+            identity,
+            certificate,
+            takeovers: (self.link_scope == LinkScope::Containers).then(|| Arc::clone(&self.takeovers)),
+        })
     }
 }
 
@@ -185,6 +202,7 @@ pub struct Incoming {
     connection: Connection,
     identity: Identity,
     certificate: Option<ClientCertificate>,
+    takeovers: Option<Arc<Takeovers>>,
 }
 
 impl Incoming {
@@ -224,8 +242,22 @@ impl Incoming {
             })
             .await?;
         let session = SessionHandle::accepted(&self.connection, session);
-        Some(LinkRequest { session, key, attach: Some(attach) })
+        let (registrar, identity) = (self.takeovers.clone(), self.identity.clone());
+        let container = self.connection.peer.container_id.to_string();
+        Some(LinkRequest { session, key, attach: Some(attach), registrar, identity, container })
     }
+}
+
+/// How far the name of a link reaches at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LinkScope {
+    /// Over all connections of the same user and container-id: who attaches a link again takes it over, and the first one
+    /// is detached with `amqp:link:stolen` (§2.6.1; the default).
+    #[default]
+    Containers,
+    /// No further than its session, as RabbitMQ 4 has it: links of one name live side by side.
+    Session,
 }
 
 /// Tells the sessions of one connection apart while they live.
@@ -240,6 +272,10 @@ pub struct LinkRequest {
     key: LinkKey,
     /// Gone once the request is answered.
     attach: Option<Attach>,
+    /// None if names of links mean nothing beyond their sessions.
+    registrar: Option<Arc<Takeovers>>,
+    identity: Identity,
+    container: String,
 }
 
 impl LinkRequest {
@@ -314,8 +350,16 @@ impl LinkRequest {
     /// Accepts the link with all that can be said of it.
     pub(crate) fn accept_with(mut self, answer: LinkAnswer) -> Result<Arc<LinkHandle>, LinkError> {
         let Some(attach) = self.attach.take() else { return Err(LinkError::DetachedLocally) };
+        let registration = self.registrar.as_ref().map(|registrar| {
+            let (registration, before) =
+                registrar.take_over(&self.identity, &self.container, &attach.name, attach.role);
+            if let Some(before) = before {
+                before.shared().act(|state| state.engine.steal(before.key));
+            }
+            registration
+        });
         // Watched before it can change.
-        let link = LinkHandle::accepted(Arc::clone(&self.session), self.key, attach);
+        let link = LinkHandle::accepted(Arc::clone(&self.session), self.key, attach, registration);
         link.shared().act(|state| state.engine.accept_with(self.key, answer))?;
         Ok(link)
     }

@@ -9,12 +9,16 @@ use crate::receiver::Receiver;
 use crate::runtime::shared::Shared;
 use crate::sender::Sender;
 use crate::stream_receiver::StreamReceiver;
+use crate::takeover::Registration;
 use crate::transaction::Controller;
 use amqp_codec::messaging::TargetArchetype;
 use amqp_codec::transport::{Attach, ErrorInfo, Role};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tracing::Span;
+
+/// The capability of a peer that lets each message name its own address (Anonymous Terminus, §2.2).
+const ANONYMOUS_RELAY: &str = "ANONYMOUS-RELAY";
 
 /// A session: windows and delivery-ids of its own (§2.5). Clones are the same session; it is ended when the last
 /// clone and the last link on it is dropped, or by [`Session::end`].
@@ -132,6 +136,7 @@ impl Session {
     }
 
     pub(crate) async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
+        self.check_offered(&options)?;
         let shared = self.handle.shared();
         let name = options.name.to_string();
         let address = match (options.role, &options.termini.source, &options.termini.target) {
@@ -145,8 +150,15 @@ impl Session {
             Ok::<_, LinkError>((key, state.watch_link(key)))
         })?;
         // From here on the link is detached if this future is dropped.
-        let mut link =
-            LinkHandle { session: Arc::clone(&self.handle), key, changed, name, remote_attach: None, span };
+        let mut link = LinkHandle {
+            session: Arc::clone(&self.handle),
+            key,
+            changed,
+            name,
+            remote_attach: None,
+            registration: None,
+            span,
+        };
         let attached = shared
             .wait(&link.changed, |state| match state.engine.link_status(key) {
                 LinkStatus::Pending => None,
@@ -174,6 +186,21 @@ impl Session {
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         self.handle.shared().look(|state| state.engine.session_stats(self.handle.key))
+    }
+
+    /// Sending without an address needs a peer that reads each message's own (anonymous terminus, §2.1).
+    fn check_offered(&self, options: &LinkOptions) -> Result<(), LinkError> {
+        let is_anonymous = options.role == Role::Sender
+            && options
+                .termini
+                .target
+                .as_ref()
+                .and_then(TargetArchetype::target)
+                .is_some_and(|target| target.address.is_none() && !target.dynamic);
+        if is_anonymous && !self.connection.peer().offers(ANONYMOUS_RELAY) {
+            return Err(LinkError::NotOffered(ANONYMOUS_RELAY));
+        }
+        Ok(())
     }
 
     /// Ends the session with all its links and waits until the peer has answered. Dropping the future does not stop
@@ -206,6 +233,8 @@ pub(crate) struct LinkHandle {
     pub(crate) changed: Arc<Notify>,
     pub(crate) name: String,
     pub(crate) remote_attach: Option<Attach>,
+    /// At a listener: the place from which the link is taken over if the peer attaches it again.
+    registration: Option<Registration>,
     /// What happens on the link belongs here.
     span: Span,
 }
@@ -224,7 +253,12 @@ impl Drop for LinkHandle {
 
 impl LinkHandle {
     /// A link that the peer asked for and that was accepted.
-    pub(crate) fn accepted(session: Arc<SessionHandle>, key: LinkKey, attach: Attach) -> Arc<Self> {
+    pub(crate) fn accepted(
+        session: Arc<SessionHandle>,
+        key: LinkKey,
+        attach: Attach,
+        registration: Option<Registration>,
+    ) -> Arc<Self> {
         let changed = session.shared().look(|state| state.watch_link(key));
         let name = attach.name.to_string();
         // Our role is the other one, and the terminus that matters is our own.
@@ -236,7 +270,12 @@ impl LinkHandle {
         };
         let span = link_span(&session, &name, role, address.as_deref());
         tracing::debug!(parent: &span, "link accepted");
-        Arc::new(Self { session, key, changed, name, remote_attach: Some(attach), span })
+        let link =
+            Arc::new(Self { session, key, changed, name, remote_attach: Some(attach), registration, span });
+        if let Some(registration) = &link.registration {
+            registration.hold(&link);
+        }
+        link
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -359,6 +359,12 @@ impl Engine {
         self.end_session(session, Some(error));
     }
 
+    /// Ends a link because the peer attached it again elsewhere (§2.6.1, `amqp:link:stolen`).
+    pub fn steal(&mut self, key: LinkKey) {
+        let error = ErrorInfo::new(conditions::STOLEN, "the link was attached again elsewhere");
+        self.detach_with(key, LinkError::Stolen, Some(error), true);
+    }
+
     /// Detaches a link; `closed` tells the peer to forget its terminus too.
     pub fn detach(&mut self, key: LinkKey, closed: bool, error: Option<ErrorInfo>) {
         self.detach_with(key, LinkError::DetachedLocally, error, closed);

@@ -7,8 +7,8 @@ use super::error::{ClientError, Trouble};
 use super::{BackOff, Patience};
 use crate::connection::{ConnectError, Connection};
 use crate::net::address::Address;
+use crate::redirect::Redirect;
 use amqp_codec::transport::{ErrorInfo, conditions};
-use amqp_codec::types::Value;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -165,15 +165,16 @@ impl<D: Dial> Supervisor<D> {
 
     /// Remembers where the peer sends us, if we may go there (§2.8.16). True if so.
     fn redirect(&mut self, error: Option<&ErrorInfo>, from: &str) -> bool {
-        let Some(error) = error.filter(|error| error.condition == conditions::CONNECTION_REDIRECT) else {
+        let error = error.filter(|error| error.condition == conditions::CONNECTION_REDIRECT);
+        let Some(redirect) = error.and_then(Redirect::of) else {
             return false;
         };
-        let Some((host, port)) = redirect_target(error) else {
+        let Some(host) = redirect.host().map(str::to_owned) else {
             tracing::warn!(%from, "a redirect names no host");
             return false;
         };
         let Some(like) = self.addresses.first() else { return false };
-        let port = port.unwrap_or_else(|| like.port());
+        let port = redirect.port.unwrap_or_else(|| like.port());
         if !(self.may_follow)(&host, port) {
             tracing::warn!(%from, host, port, "a redirect is not followed: it leads where this client may not go");
             return false;
@@ -194,21 +195,3 @@ impl<D: Dial> Supervisor<D> {
 #[cfg(test)]
 #[path = "supervisor_tests.rs"]
 mod tests;
-
-/// The host and port that a redirect names: `network-host` is where to connect, `hostname` what to call it.
-fn redirect_target(error: &ErrorInfo) -> Option<(String, Option<u16>)> {
-    let info = error.info.as_ref()?;
-    let text = |name: &str| {
-        info.iter().find(|(key, _)| key.as_str() == name).and_then(|(_, value)| match value {
-            Value::String(text) if !text.is_empty() => Some(text.to_string()),
-            _ => None,
-        })
-    };
-    let port = info.iter().find(|(key, _)| key.as_str() == "port").and_then(|(_, value)| match value {
-        Value::Ushort(port) => Some(*port),
-        Value::Uint(port) => u16::try_from(*port).ok(),
-        Value::Int(port) => u16::try_from(*port).ok(),
-        _ => None,
-    });
-    Some((text("network-host").or_else(|| text("hostname"))?, port.filter(|port| *port > 0)))
-}

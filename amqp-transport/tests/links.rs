@@ -1,0 +1,228 @@
+//! Links that are attached again, taken over, sent elsewhere, or whose node is made for them; over TCP.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use amqp_codec::messaging::{LifetimePolicy, Message, Source, Target, TerminusExpiryPolicy};
+use amqp_codec::transport::conditions;
+use amqp_transport::{
+    Address, ConnectOptions, Connection, Credit, Filter, Incoming, LinkError, ListenerOptions,
+    ReceiverOptions, Redirect, SenderOptions, StaticCredentials,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes too long")
+}
+
+fn listener() -> ListenerOptions {
+    let users = StaticCredentials { anonymous: true, users: vec![("u".into(), "p".into())] };
+    ListenerOptions::new("server").authenticator(Arc::new(users))
+}
+
+/// A connection of this container to the listener.
+async fn connect(listener: &ListenerOptions, address: &str, container: &str) -> (Connection, Incoming) {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+    let (far, _) = socket.accept().await.unwrap();
+    let address: Address = address.parse().unwrap();
+    let client = ConnectOptions::new(address).container_id(container);
+    let (client, incoming) = tokio::join!(client.connect_over(near), listener.accept(far));
+    (client.unwrap(), incoming.unwrap())
+}
+
+const ANYONE: &str = "amqp://localhost";
+
+// §2.6.1
+#[tokio::test]
+async fn a_link_that_is_attached_again_on_another_connection_is_stolen_from_the_first() {
+    within(async {
+        let listener = listener();
+        let (first, first_in) = connect(&listener, ANYONE, "app").await;
+        let (second, second_in) = connect(&listener, ANYONE, "app").await;
+        let options = || SenderOptions::new("q").name("orders");
+        let accept = async |incoming: &Incoming| {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        };
+        let (loser, lost) = tokio::join!(first.sender(options()), accept(&first_in));
+        let loser = loser.unwrap();
+        // The other direction under the same name is another link.
+        let (receiver, sender) =
+            tokio::join!(first.receiver(ReceiverOptions::new("q").name("orders")), async {
+                first_in.next_link().await.unwrap().accept_as_sender(Source::new("q")).unwrap()
+            });
+        let (winner, won) = tokio::join!(second.sender(options()), accept(&second_in));
+        let stolen = loser.detached().await;
+        assert!(stolen.is_stolen() && !stolen.is_retryable(), "{stolen}");
+        assert_eq!(stolen.remote_error().unwrap().condition, conditions::STOLEN);
+        assert_eq!(lost.detached().await, LinkError::Stolen);
+        let (sent, ()) = tokio::join!(winner.as_ref().unwrap().send(Message::data("x")), async {
+            won.recv().await.unwrap().accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+        sender.credit_available().await.unwrap();
+        assert!(receiver.unwrap().is_attached());
+    })
+    .await;
+}
+
+// §2.6.1
+#[tokio::test]
+async fn nobody_steals_a_link_by_claiming_another_users_container() {
+    within(async {
+        let listener = listener();
+        let (first, first_in) = connect(&listener, ANYONE, "app").await;
+        let (second, second_in) = connect(&listener, "amqp://u:p@localhost", "app").await;
+        let (third, third_in) = connect(&listener, ANYONE, "another app").await;
+        let mut held = Vec::new();
+        for (client, incoming) in [(&first, &first_in), (&second, &second_in), (&third, &third_in)] {
+            let (sender, receiver) =
+                tokio::join!(client.sender(SenderOptions::new("q").name("orders")), async {
+                    let request = incoming.next_link().await.unwrap();
+                    request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+                });
+            held.push((sender.unwrap(), receiver));
+        }
+        for (sender, receiver) in &held {
+            let (sent, ()) = tokio::join!(sender.send(Message::data("x")), async {
+                receiver.recv().await.unwrap().accept().unwrap();
+            });
+            sent.unwrap().accepted().unwrap();
+        }
+    })
+    .await;
+}
+
+// §2.6.1
+#[tokio::test]
+async fn a_link_that_is_attached_again_on_the_same_session_is_stolen_too() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let session = client.session().await.unwrap();
+        let attach = async || {
+            let (sender, receiver) =
+                tokio::join!(session.sender(SenderOptions::new("q").name("orders")), async {
+                    let request = incoming.next_link().await.unwrap();
+                    request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+                });
+            (sender.unwrap(), receiver)
+        };
+        let (loser, _lost) = attach().await;
+        let (winner, won) = attach().await;
+        assert!(loser.detached().await.is_stolen());
+        let (sent, ()) = tokio::join!(winner.send(Message::data("x")), async {
+            won.recv().await.unwrap().accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+    })
+    .await;
+}
+
+// §2.6.6
+#[tokio::test]
+async fn a_detached_link_is_attached_again_under_its_name() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let session = client.session().await.unwrap();
+        for n in 0..300_u32 {
+            let (sender, receiver) =
+                tokio::join!(session.sender(SenderOptions::new("q").name("orders")), async {
+                    let request = incoming.next_link().await.unwrap();
+                    request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+                });
+            let sender = sender.unwrap();
+            let (sent, ()) = tokio::join!(sender.send(Message::value(n)), async {
+                receiver.recv().await.unwrap().accept().unwrap();
+            });
+            sent.unwrap().accepted().unwrap();
+            sender.detach().await.unwrap();
+            assert_eq!(receiver.detached().await, LinkError::DetachedByPeer(None));
+        }
+    })
+    .await;
+}
+
+// §2.8.18
+#[tokio::test]
+async fn a_link_that_is_sent_elsewhere_says_where() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let mut elsewhere = Redirect::default();
+        elsewhere.network_host = Some("10.0.0.7".to_owned());
+        (elsewhere.port, elsewhere.address) = (Some(5673), Some("q2".to_owned()));
+        let (refused, ()) = tokio::join!(client.sender(SenderOptions::new("q")), async {
+            incoming.next_link().await.unwrap().refuse(elsewhere.link_error());
+        });
+        let error = refused.unwrap_err();
+        assert_eq!(error.redirect().as_ref(), Some(&elsewhere));
+        assert!(!error.is_retryable(), "not at the same place");
+    })
+    .await;
+}
+
+// §2.8.16
+#[tokio::test]
+async fn a_connection_that_is_sent_elsewhere_says_where() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let mut elsewhere = Redirect::default();
+        (elsewhere.hostname, elsewhere.port) = (Some("b.example".to_owned()), Some(5671));
+        incoming.connection().close_with(elsewhere.connection_error()).await.unwrap();
+        let error = client.closed().await;
+        assert_eq!(error.redirect(), Some(elsewhere.clone()));
+        assert_eq!(elsewhere.host(), Some("b.example"));
+    })
+    .await;
+}
+
+// §3.5.3
+#[tokio::test]
+async fn a_dynamic_node_gets_its_properties_and_tells_its_address() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let options = ReceiverOptions::dynamic()
+            .lifetime(LifetimePolicy::DeleteOnClose)
+            .filter(Filter::selector("a = 1"))
+            .filter(Filter::sql("a = 2"))
+            .expiry(TerminusExpiryPolicy::ConnectionClose, Duration::from_secs(9))
+            .desired_capability("wanted");
+        let (receiver, _sender) = tokio::join!(client.receiver(options), async {
+            let request = incoming.next_link().await.unwrap();
+            let attach = request.attach().unwrap();
+            assert_eq!(attach.desired_capabilities[0].as_str(), "wanted");
+            let mut source = attach.source.clone().unwrap();
+            assert!(source.dynamic && source.address.is_none());
+            let properties = source.dynamic_node_properties.as_ref().unwrap();
+            assert_eq!(properties.get("lifetime-policy"), Some(&LifetimePolicy::DeleteOnClose.into()));
+            assert_eq!(source.expiry_policy, TerminusExpiryPolicy::ConnectionClose);
+            assert_eq!(source.timeout, 9);
+            source.address = Some("made-7".into());
+            source.filter.as_mut().unwrap().remove("sql-filter");
+            request.accept_as_sender(source).unwrap()
+        });
+        let receiver = receiver.unwrap();
+        assert_eq!(receiver.address(), Some("made-7"));
+        assert!(receiver.has_filter("apache.org:selector-filter:string"));
+        assert!(!receiver.has_filter("sql-filter"), "the peer does not know it");
+    })
+    .await;
+}
+
+// Anonymous Terminus 2.2
+#[tokio::test]
+async fn the_anonymous_terminus_is_not_tried_where_it_is_not_offered() {
+    within(async {
+        let (client, _incoming) = connect(&listener(), ANYONE, "app").await;
+        let error = client.sender(SenderOptions::anonymous_terminus()).await.unwrap_err();
+        assert_eq!(error, LinkError::NotOffered("ANONYMOUS-RELAY"));
+        let offering = listener().offered_capability("ANONYMOUS-RELAY");
+        let (client, incoming) = connect(&offering, ANYONE, "app").await;
+        let (sender, _receiver) = tokio::join!(client.sender(SenderOptions::anonymous_terminus()), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::default(), Credit::Auto(1)).unwrap()
+        });
+        assert_eq!(sender.unwrap().address(), None);
+    })
+    .await;
+}
