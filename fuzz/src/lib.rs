@@ -1,7 +1,9 @@
 //! What must hold for any octets: one function a fuzz target. They panic where it does not.
 
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
-use amqp_codec::messaging::{DeliveryState, Message, MessageSections, Properties, Source, TargetArchetype};
+use amqp_codec::messaging::{
+    Body, DeliveryState, Message, MessageSections, Properties, Source, TargetArchetype,
+};
 use amqp_codec::security::SaslFrame;
 use amqp_codec::transport::{ErrorInfo, Performative};
 use amqp_codec::types::{Array, Fields, Map, Value};
@@ -106,11 +108,30 @@ pub fn message(octets: &[u8]) {
     let again = MessageSections::parse(forwarded.freeze());
     assert_eq!(again.map(|again| again.bare()).ok(), Some(sections.bare()));
     if let Ok(message) = Message::from_bytes(shared(octets)) {
+        check_sections(&sections, &message);
         let encoded = message.to_bytes();
         assert_eq!(encoded.len(), message.encoded_len());
         let again = Message::from_bytes(encoded.clone()).map(|again| again.to_bytes());
         assert_eq!(again, Ok(encoded));
     }
+}
+
+/// Sections that are read one by one are those of the whole message.
+fn check_sections(sections: &MessageSections, whole: &Message) {
+    let read = (|| {
+        Ok::<_, DecodeError>(Message {
+            header: sections.header()?,
+            delivery_annotations: sections.delivery_annotations()?,
+            message_annotations: sections.message_annotations()?,
+            properties: sections.properties()?,
+            application_properties: sections.application_properties()?,
+            body: sections.body()?,
+            footer: sections.footer()?,
+        })
+    })();
+    assert_eq!(read.as_ref(), Ok(whole));
+    let has_one = matches!(&whole.body, Body::Data(data) if data.len() == 1);
+    assert_eq!(sections.data(), Ok(whole.body_bytes().filter(|_| has_one)));
 }
 
 /// A SASL frame.
