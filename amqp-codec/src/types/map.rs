@@ -147,7 +147,13 @@ macro_rules! keyed_map {
         }
 
         impl<K: Into<$key>, V: Into<$crate::types::Value>> FromIterator<(K, V)> for $name {
+            /// Of entries with the same key the first gives the place and the last the value.
             fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
+                let entries: Vec<($key, $crate::types::Value)> =
+                    entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+                if !$crate::types::has_duplicates(entries.len(), entries.iter().map(|(key, _)| key)) {
+                    return Self(entries);
+                }
                 let mut map = Self::new();
                 for (key, value) in entries {
                     map.insert(key, value);
@@ -218,4 +224,27 @@ impl Map {
 keyed_map! {
     /// A map with symbols as keys (`fields`, §2.8.13): properties of connections, sessions, links and errors.
     Fields, Symbol, "symbol", |wanted, found| found.as_str() == wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_entries_with_one_key_the_first_gives_the_place_and_the_last_the_value() {
+        for others in [0, 20] {
+            let entries = [(7, 1), (8, 2), (7, 3)].into_iter().chain((100..100 + others).map(|key| (key, 0)));
+            let map: Map = entries.map(|(key, value): (u32, u8)| (key, value)).collect();
+            let first: Vec<_> = map.iter().take(2).cloned().collect();
+            assert_eq!(first, [(Value::Uint(7), Value::Ubyte(3)), (Value::Uint(8), Value::Ubyte(2))]);
+            assert_eq!(map.len(), 2 + usize::try_from(others).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_large_map_is_collected_in_linear_time() {
+        // Were each key compared with each, this would take minutes.
+        let map: Map = (0..300_000_u32).map(|key| (key, key)).collect();
+        assert_eq!(map.len(), 300_000);
+    }
 }

@@ -15,7 +15,7 @@ pub use constructor::ElementType;
 pub(crate) use constructor::type_of_code;
 pub use decimal::{Decimal32, Decimal64, Decimal128};
 pub use map::{Fields, Map};
-pub(crate) use map::{keyed_map, refuse_duplicates};
+pub(crate) use map::{has_duplicates, keyed_map, refuse_duplicates};
 pub use string::ByteString;
 pub use symbol::{NotAscii, Symbol};
 pub use timestamp::Timestamp;

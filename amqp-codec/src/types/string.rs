@@ -17,7 +17,7 @@ const SHORT: usize = 20;
 /// A string of Unicode characters in UTF-8.
 ///
 /// Up to 20 octets are kept in place: reading such a string allocates nothing, counts no reference and does not keep
-/// the buffer alive that it came from. Longer ones share the octets that they were read from. Clones never allocate.
+/// the buffer alive that it came from. Longer ones share the octets that they were read from. Clones copy no long text.
 ///
 /// ```
 /// use amqp_codec::ByteString;
