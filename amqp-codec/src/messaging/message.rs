@@ -9,12 +9,22 @@ use bytes::{Bytes, BytesMut};
 /// A message with all its sections.
 ///
 /// ```
-/// use amqp_codec::messaging::{Header, Message};
+/// use amqp_codec::messaging::{Header, Message, Properties};
+/// use amqp_codec::types::Symbol;
 ///
-/// let mut header = Header::new();
-/// header.durable = true;
-/// let message = Message::data("octets").with_header(header).with_application_property("attempt", 1_i32);
+/// let header = Header { durable: true, ..Header::new() };
+/// let properties = Properties { message_id: Some("id-7".into()), ..Properties::new() };
+/// let message = Message::data("octets")
+///     .with_header(header)
+///     .with_annotation(Symbol::from_static("x-opt-partition-key"), "p1")
+///     .with_properties(properties)
+///     .with_application_property("attempt", 1_i32);
+/// assert_eq!(message.body_bytes().as_deref(), Some(&b"octets"[..]));
+/// assert_eq!(message.annotation("x-opt-partition-key").and_then(|value| value.as_str()), Some("p1"));
 /// assert_eq!(message.application_property("attempt").and_then(|value| value.as_i64()), Some(1));
+///
+/// assert_eq!(Message::value(7_u32).body_value().and_then(|value| value.as_u64()), Some(7));
+/// assert_eq!(Message::sequence(["a", "b"]).body_value(), None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Message {
@@ -47,6 +57,13 @@ impl Message {
         Self { body: Body::Value(value.into()), ..Self::default() }
     }
 
+    /// A message that carries values in a row, in one sequence section.
+    #[must_use]
+    pub fn sequence<T: Into<Value>>(items: impl IntoIterator<Item = T>) -> Self {
+        let items = items.into_iter().map(Into::into).collect();
+        Self { body: Body::Sequence(vec![items]), ..Self::default() }
+    }
+
     /// With this header.
     #[must_use]
     pub fn with_header(mut self, header: Header) -> Self {
@@ -68,10 +85,24 @@ impl Message {
         self
     }
 
+    /// With one more delivery annotation.
+    #[must_use]
+    pub fn with_delivery_annotation(mut self, name: Symbol, value: impl Into<Value>) -> Self {
+        self.delivery_annotations.get_or_insert_default().insert(name, value);
+        self
+    }
+
     /// With one more message annotation.
     #[must_use]
     pub fn with_annotation(mut self, name: Symbol, value: impl Into<Value>) -> Self {
         self.message_annotations.get_or_insert_default().insert(name, value);
+        self
+    }
+
+    /// With one more entry of the footer.
+    #[must_use]
+    pub fn with_footer(mut self, name: Symbol, value: impl Into<Value>) -> Self {
+        self.footer.get_or_insert_default().insert(name, value);
         self
     }
 
@@ -85,6 +116,15 @@ impl Message {
     #[must_use]
     pub fn application_property(&self, name: &str) -> Option<&Value> {
         self.application_properties.as_ref()?.get(name)
+    }
+
+    /// The value that it carries, if it carries one.
+    #[must_use]
+    pub const fn body_value(&self) -> Option<&Value> {
+        match &self.body {
+            Body::Value(value) => Some(value),
+            Body::Empty | Body::Data(_) | Body::Sequence(_) => None,
+        }
     }
 
     /// The octets that it carries, if it carries octets: shared if they are in one section, joined otherwise.
