@@ -40,7 +40,8 @@ pub trait Decode: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How deeply lists, maps, arrays and descriptors may be nested in each other, counted together. Default 32:
-    /// far above what peers send, far below what the stack holds. Deeper ones are `amqp:decode-error`.
+    /// far above what peers send, far below what the stack holds. Deeper ones are `amqp:decode-error`. Each level takes
+    /// stack when it is decoded, encoded, compared and dropped: raise this only where there is enough of it.
     pub max_depth: usize,
     /// How many array elements that occupy no octet (null, true, empty lists …) one input may announce in all.
     /// Default 65 536, which bounds their memory at about 2.6 MB. More are `amqp:resource-limit-exceeded`.

@@ -4,7 +4,13 @@
 //! its buffer, short texts are kept in place; encoders write the smallest legal form in one pass. No input panics, nests
 //! without bound, or makes the decoder allocate out of proportion.
 //!
+//! A chapter for each part of the specification follows; each has a module, and starts with what to open first.
+//!
 //! # Values (part 1)
+//!
+//! A [`Value`](types::Value) holds what comes, whatever its type, without loss. Where the type is known, it is read and
+//! written directly: [`Decode`] and [`Encode`] are there for Rust's own types, for those that Rust lacks ([`types`]) and
+//! for everything below.
 //!
 //! ```
 //! use amqp_codec::types::{Symbol, Value};
@@ -18,6 +24,9 @@
 //! ```
 //!
 //! # Performatives and frames (part 2)
+//!
+//! Each performative is a struct of [`transport`] with the fields of the specification; absent ones are `None`, defaults
+//! are filled in. [`frame`] puts them into frames and takes them out, with the payload behind a transfer shared.
 //!
 //! ```
 //! use amqp_codec::frame;
@@ -35,6 +44,10 @@
 //!
 //! # Messages (part 3)
 //!
+//! A [`Message`](messaging::Message) has all its sections decoded. [`MessageSections`](messaging::MessageSections) only
+//! knows where they are: to read one of them, or to forward a message whose bare part stays as its sender encoded it.
+//! Sources, targets and outcomes are in [`messaging`] too.
+//!
 //! ```
 //! use amqp_codec::messaging::Message;
 //! use amqp_codec::{Decode, Encode};
@@ -46,6 +59,9 @@
 //! ```
 //!
 //! # Transactions (part 4)
+//!
+//! [`transactions`] has what controllers and coordinators say to each other
+//! ([`Control`](transactions::Control)), and the state of a delivery within a transaction.
 //!
 //! ```
 //! use amqp_codec::messaging::DeliveryState;
@@ -60,6 +76,8 @@
 //! ```
 //!
 //! # SASL frames (part 5)
+//!
+//! [`security`] has the five frames. What may be secret in them is a [`Secret`](security::Secret), which no `Debug` shows.
 //!
 //! ```
 //! use amqp_codec::security::{SaslFrame, SaslInit, Secret};

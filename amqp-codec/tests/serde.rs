@@ -719,3 +719,24 @@ fn errors_can_be_sent_to_other_threads() {
     fn is_send_and_sync<T: Send + Sync + 'static>() {}
     is_send_and_sync::<Error>();
 }
+
+#[test]
+fn a_field_that_is_skipped_both_ways_has_no_place_in_a_described_list_and_one_left_out_keeps_its_place() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Skipping {
+        first: u8,
+        #[serde(skip)]
+        cache: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<u8>,
+        third: u8,
+    }
+    impl DescribedList for Skipping {
+        const DESCRIPTOR: Descriptor = Descriptor::code(9);
+    }
+    let value = to_value(&AsList(Skipping { first: 1, cache: 9, second: None, third: 3 })).unwrap();
+    let Value::Described(described) = &value else { panic!("{value:?} is described") };
+    assert_eq!(described.value, Value::List(vec![1_u8.into(), Value::Null, 3_u8.into()]));
+    let AsList(read) = from_value::<AsList<Skipping>>(&value).unwrap();
+    assert_eq!(read, Skipping { first: 1, cache: 0, second: None, third: 3 });
+}

@@ -77,7 +77,8 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// Whether this is terminal.
+    /// Whether this is terminal at its end. A state within a transaction counts too, though it takes effect only when the
+    /// transaction is committed.
     #[must_use]
     pub const fn is_outcome(&self) -> bool {
         !matches!(self, Self::Received(_))

@@ -11,8 +11,11 @@ use std::ops::{Deref, DerefMut};
 /// A struct that is written as the list of its fields with a descriptor in front, where it stands in [`AsList`].
 ///
 /// The fields stand in the order of their declaration, an absent one is null, and nulls at the end are left out. When it
-/// is read, a null counts as an absent field, so that `Option` and `#[serde(default)]` do what they say. Fields must
-/// have one name each (no `alias`), and no `flatten`.
+/// is read, a null counts as an absent field, so that `Option` and `#[serde(default)]` do what they say.
+///
+/// As places count, both directions must know the same fields: `skip` and `skip_serializing_if` are good,
+/// `skip_serializing` and `skip_deserializing` alone move what follows to other places. Fields must have one name each
+/// (no `alias`), and no `flatten`.
 ///
 /// ```
 /// use amqp_codec::serde::{AsList, DescribedList, Descriptor, from_bytes, to_bytes};
