@@ -7,6 +7,8 @@ use crate::engine::{Engine, FrameLog, Side};
 use crate::error::{ConnectionError, SessionError};
 use crate::net::address::{Address, AddressError};
 use crate::net::tls::{TlsError, TlsOptions};
+#[cfg(feature = "websocket")]
+use crate::net::websocket;
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::runtime::driver::drive;
@@ -66,6 +68,17 @@ pub enum ConnectError {
         /// What TLS said.
         why: String,
     },
+    /// The other side does not speak AMQP over WebSocket there, or this crate was built without its feature
+    /// `websocket`.
+    #[error("the WebSocket handshake with {host}:{port} failed: {why}")]
+    WebSocket {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the other side said, such as an HTTP status.
+        why: String,
+    },
     /// It took longer than [`Limits::handshake`].
     #[error("{host}:{port} did not answer in time")]
     Timeout {
@@ -85,6 +98,8 @@ impl ConnectError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Address(_) | Self::Tls(_) => false,
+            // Built without the feature, it never will.
+            Self::WebSocket { .. } => cfg!(feature = "websocket"),
             Self::Resolve { .. } | Self::Tcp { .. } | Self::Handshake { .. } | Self::Timeout { .. } => true,
             Self::Connection(error) => error.is_retryable(),
         }
@@ -158,7 +173,7 @@ impl ConnectOptions {
         self
     }
 
-    /// How TLS is to be done; used only with `amqps`.
+    /// How TLS is to be done; used only with `amqps` and `wss`.
     pub fn tls(mut self, tls: TlsOptions) -> Self {
         self.tls = tls;
         self
@@ -190,7 +205,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects: TCP, TLS for `amqps`, SASL, open.
+    /// Connects: TCP, TLS for `amqps` and `wss`, WebSocket for `ws` and `wss`, SASL, open.
     ///
     /// Dropping the future gives the attempt up.
     ///
@@ -210,13 +225,39 @@ impl ConnectOptions {
         let stream = connect_tcp(&host, port).await?;
         let Some((config, name)) = tls else {
             self.warn_of_readable_password(&stream);
-            return self.connect_over(stream).await;
+            return self.connect_through(stream).await;
         };
         let stream = TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(|error| ConnectError::Handshake { host, port, why: error.to_string() })?;
-        self.connect_over(stream).await
+        self.connect_through(stream).await
+    }
+
+    /// Goes through a WebSocket, if the address says so.
+    async fn connect_through<T>(self, stream: T) -> Result<Connection, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(path) = self.address.path() else { return self.connect_over(stream).await };
+        let (host, port) = (self.address.host().to_owned(), self.address.port());
+        #[cfg(feature = "websocket")]
+        {
+            let authority = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            let uri =
+                format!("{}://{authority}:{port}{path}", if self.address.is_tls() { "wss" } else { "ws" });
+            match websocket::connect(&uri, stream, &self.limits).await {
+                Ok(stream) => self.connect_over(stream).await,
+                Err(why) => Err(ConnectError::WebSocket { host, port, why }),
+            }
+        }
+        #[cfg(not(feature = "websocket"))]
+        {
+            drop(stream);
+            let why =
+                format!("{path} is not asked for, this program was built without the feature \"websocket\"");
+            Err(ConnectError::WebSocket { host, port, why })
+        }
     }
 
     fn warn_of_readable_password(&self, stream: &TcpStream) {
@@ -237,7 +278,8 @@ impl ConnectOptions {
         }
     }
 
-    /// The same over a stream of one's own, which is trusted to be what the address promises.
+    /// The same over a stream of one's own, which is trusted to be what the address promises: TLS and WebSocket are its
+    /// business.
     ///
     /// # Errors
     /// [`ConnectError::Connection`] if the handshake fails.

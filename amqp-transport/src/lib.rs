@@ -43,6 +43,8 @@
 //!
 //! `tokio`, on by default: the handles, sockets, TLS and addresses. Without it the [`engine`], its limits, errors and
 //! SASL remain, for any other runtime or none (`examples/blocking.rs` drives it over a plain blocking socket).
+//!
+//! `websocket`: AMQP over WebSocket, for clients with addresses like `wss://host/path` and for listeners.
 
 #[cfg(feature = "tokio")]
 mod connection;

@@ -7,6 +7,8 @@ use crate::engine::sasl::{Authenticator, ClientCertificate, Identity, Nonce, Sta
 use crate::engine::{Engine, FrameLog, LinkAnswer, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
 use crate::net::tls::{ServerTls, TlsError, TlsOptions};
+#[cfg(feature = "websocket")]
+use crate::net::websocket;
 use crate::receiver::Receiver;
 use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Why an incoming connection was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,6 +37,10 @@ pub enum AcceptError {
     /// The TLS handshake failed.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
+    /// The client did not ask for AMQP over WebSocket, or not at the right path.
+    #[cfg(feature = "websocket")]
+    #[error("the WebSocket handshake failed: {0}")]
+    WebSocket(String),
     /// The AMQP or SASL handshake failed.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -54,6 +61,8 @@ pub struct ListenerOptions {
     /// Links of all connections, by what they are known by.
     takeovers: Arc<Takeovers>,
     link_scope: LinkScope,
+    #[cfg(feature = "websocket")]
+    websocket_path: Option<String>,
 }
 
 impl fmt::Debug for ListenerOptions {
@@ -80,6 +89,8 @@ impl ListenerOptions {
             frame_log: None,
             takeovers: Arc::default(),
             link_scope: LinkScope::default(),
+            #[cfg(feature = "websocket")]
+            websocket_path: None,
         }
     }
 
@@ -115,6 +126,13 @@ impl ListenerOptions {
         self
     }
 
+    /// The path at which [`Self::accept_websocket`] speaks AMQP, such as `/amqp`; at any, if not set.
+    #[cfg(feature = "websocket")]
+    pub fn websocket_path(mut self, path: impl Into<String>) -> Self {
+        self.websocket_path = Some(path.into());
+        self
+    }
+
     /// Where to log each frame of each connection, in place of what `AMQP_LOG` says.
     pub fn frame_log(mut self, log: FrameLog) -> Self {
         self.frame_log = Some(log);
@@ -145,6 +163,67 @@ impl ListenerOptions {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some(tls) = &self.tls else { return self.accept_over(stream, None).await };
+        let (stream, certificate) = self.accept_tls(tls, stream).await?;
+        self.accept_over(stream, certificate).await
+    }
+
+    /// Takes a connection of a client that speaks AMQP over WebSocket: TLS if set, the HTTP request, and from there on as
+    /// [`Self::accept`]. The client has to ask for the subprotocol `amqp`, or `AMQPWSB10`, the name it had in drafts; and
+    /// for [`Self::websocket_path`], if that is set.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use amqp_transport::ListenerOptions;
+    /// let options = ListenerOptions::new("gate").websocket_path("/amqp");
+    /// let socket = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// let incoming = options.accept_websocket(socket.accept().await?.0).await?;
+    /// # drop(incoming);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Dropping the future drops the connection.
+    ///
+    /// # Errors
+    /// See [`AcceptError`]; TLS and the request may take [`Limits::handshake`] each, all that follows as long again.
+    #[cfg(feature = "websocket")]
+    pub async fn accept_websocket<T>(&self, stream: T) -> Result<Incoming, AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match &self.tls {
+            None => self.accept_websocket_over(stream, None).await,
+            Some(tls) => {
+                let (stream, certificate) = self.accept_tls(tls, stream).await?;
+                self.accept_websocket_over(stream, certificate).await
+            }
+        }
+    }
+
+    #[cfg(feature = "websocket")]
+    async fn accept_websocket_over<T>(
+        &self,
+        stream: T,
+        certificate: Option<ClientCertificate>,
+    ) -> Result<Incoming, AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = websocket::accept(stream, self.websocket_path.as_deref(), &self.limits);
+        let stream = tokio::time::timeout(self.limits.handshake, handshake)
+            .await
+            .map_err(|_| AcceptError::WebSocket("it took too long".to_owned()))?
+            .map_err(AcceptError::WebSocket)?;
+        self.accept_over(stream, certificate).await
+    }
+
+    async fn accept_tls<T>(
+        &self,
+        tls: &ServerTls,
+        stream: T,
+    ) -> Result<(TlsStream<T>, Option<ClientCertificate>), AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let handshake = TlsAcceptor::from(tls.config()?).accept(stream);
         let stream = tokio::time::timeout(self.limits.handshake, handshake)
             .await
@@ -152,7 +231,7 @@ impl ListenerOptions {
             .map_err(|error| AcceptError::Handshake(error.to_string()))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|der| ClientCertificate::new(der.to_vec()));
-        self.accept_over(stream, certificate).await
+        Ok((stream, certificate))
     }
 
     async fn accept_over<T>(

@@ -46,6 +46,9 @@ pub struct Limits {
     /// Octets of messages received in parts that may wait to be read, per session: beyond that the session's window stays
     /// closed, for all of its links. At least one frame of [`Limits::max_frame_size`] is let through. Default 4 MiB.
     pub max_stream_bytes: usize,
+    /// Largest WebSocket message accepted, in octets; it may hold many AMQP frames. Default 16 MiB. Without the feature
+    /// `websocket` it has no meaning.
+    pub max_websocket_message: usize,
     /// Octets of partly received messages per connection. Default 64 MiB.
     pub max_partial_bytes: usize,
 }
@@ -67,6 +70,7 @@ impl Default for Limits {
             max_scram_iterations: 600_000,
             max_queued_bytes: 1024 * 1024,
             max_stream_bytes: 4 * 1024 * 1024,
+            max_websocket_message: 16 * 1024 * 1024,
             max_partial_bytes: 64 * 1024 * 1024,
         }
     }

@@ -1,4 +1,4 @@
-//! Addresses of peers: `amqp://user:password@host:port/vhost`.
+//! Addresses of peers: `amqp://user:password@host:port/vhost`, and `ws://user:password@host:port/path` for WebSocket.
 
 use percent_encoding::percent_decode_str;
 use std::fmt;
@@ -15,11 +15,18 @@ use url::Url;
 /// assert_eq!((address.host(), address.port()), ("broker.example", 5671));
 /// assert_eq!(address.password(), Some("s/cret"));
 /// assert_eq!(address.to_string(), "amqps://broker.example:5671/jobs");
+///
+/// // AMQP over WebSocket, with the feature of that name: the path belongs to HTTP, and there is no virtual host in it.
+/// let address: amqp_transport::Address = "wss://broker.example/amqp?x=1".parse()?;
+/// assert!(address.is_tls() && address.is_websocket());
+/// assert_eq!((address.port(), address.path(), address.vhost()), (443, Some("/amqp?x=1"), None));
 /// # Ok::<(), amqp_transport::AddressError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     tls: bool,
+    /// Path and query as HTTP has them; none if this is no WebSocket.
+    path: Option<String>,
     host: String,
     port: u16,
     username: Option<String>,
@@ -36,8 +43,8 @@ pub enum AddressError {
         "not a URL of the form amqp://user:password@host:port ({0}); in user and password, write / as %2F, @ as %40, : as %3A and % as %25"
     )]
     NotUrl(String),
-    /// The scheme is neither `amqp` nor `amqps`.
-    #[error("the scheme is {0:?}, expected amqp or amqps")]
+    /// The scheme is none of `amqp`, `amqps`, `ws`, `wss`.
+    #[error("the scheme is {0:?}, expected amqp or amqps (ws or wss for AMQP over WebSocket)")]
     Scheme(String),
     /// There is no host.
     #[error("the host is missing")]
@@ -52,9 +59,11 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let url = Url::parse(text.trim()).map_err(|error| AddressError::NotUrl(error.to_string()))?;
-        let tls = match url.scheme() {
-            "amqp" => false,
-            "amqps" => true,
+        let (tls, is_websocket) = match url.scheme() {
+            "amqp" => (false, false),
+            "amqps" => (true, false),
+            "ws" => (false, true),
+            "wss" => (true, true),
             other => return Err(AddressError::Scheme(other.chars().take(20).collect())),
         };
         let decode = |what, text: &str| {
@@ -64,22 +73,42 @@ impl FromStr for Address {
         let host =
             url.host_str().and_then(|host| host.strip_prefix('[')?.strip_suffix(']')).or(url.host_str());
         let host = decode("host", host.unwrap_or_default())?.ok_or(AddressError::NoHost)?;
+        let (path, vhost, default_port) = if is_websocket {
+            let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+            (Some(format!("{}{query}", url.path())), None, if tls { 443 } else { 80 })
+        } else {
+            let vhost = decode("virtual host", url.path().strip_prefix('/').unwrap_or_default())?;
+            (None, vhost, if tls { 5671 } else { 5672 })
+        };
         Ok(Self {
             tls,
+            path,
             host,
-            port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
+            port: url.port().unwrap_or(default_port),
             username: decode("user name", url.username())?,
             password: decode("password", url.password().unwrap_or_default())?,
-            vhost: decode("virtual host", url.path().strip_prefix('/').unwrap_or_default())?,
+            vhost,
         })
     }
 }
 
 impl Address {
-    /// Whether the connection is protected by TLS (`amqps`).
+    /// Whether the connection is protected by TLS (`amqps`, `wss`).
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whether AMQP goes through a WebSocket (`ws`, `wss`).
+    #[must_use]
+    pub const fn is_websocket(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Path and query of a WebSocket, as they stand in the address, at least `/`; `None` if it is none.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// Host name or IP address, an IPv6 one without brackets.
@@ -88,7 +117,7 @@ impl Address {
         &self.host
     }
 
-    /// TCP port; 5672, or 5671 with TLS, if the text names none.
+    /// TCP port; 5672, or 5671 with TLS, 80 or 443 for a WebSocket, if the text names none.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -106,7 +135,8 @@ impl Address {
         self.password.as_deref()
     }
 
-    /// The path without its leading slash, if there is one: the virtual host on brokers that have them.
+    /// The path without its leading slash, if there is one: the virtual host on brokers that have them. A WebSocket's path
+    /// is none.
     #[must_use]
     pub fn vhost(&self) -> Option<&str> {
         self.vhost.as_deref()
@@ -131,16 +161,24 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", if self.tls { "amqps" } else { "amqp" })?;
+        let scheme = match (self.is_websocket(), self.tls) {
+            (false, false) => "amqp",
+            (false, true) => "amqps",
+            (true, false) => "ws",
+            (true, true) => "wss",
+        };
+        write!(f, "{scheme}://")?;
         if self.host.contains(':') {
             write!(f, "[{}]", self.host)?;
         } else {
             f.write_str(&self.host)?;
         }
         write!(f, ":{}", self.port)?;
-        match &self.vhost {
-            Some(vhost) => write!(f, "/{vhost}"),
-            None => Ok(()),
+        match (&self.path, &self.vhost) {
+            // A query may hold a key.
+            (Some(path), _) => f.write_str(path.split('?').next().unwrap_or_default()),
+            (None, Some(vhost)) => write!(f, "/{vhost}"),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -173,6 +211,17 @@ mod tests {
         assert_eq!(address("amqp://[::1]:1234").host(), "::1");
         assert_eq!(address("amqp://h/a%2Fb").vhost(), Some("a/b"));
         assert_eq!(address("amqp://guest:@h").password(), None);
+    }
+
+    #[test]
+    fn a_websocket_has_a_path_and_ports_of_its_own() {
+        let a = address("ws://me:hunter2@h");
+        assert_eq!((a.port(), a.path(), a.vhost(), a.is_tls()), (80, Some("/"), None, false));
+        assert_eq!(a.password(), Some("hunter2"));
+        let a = address("wss://[::1]:8443/a%20b/c?key=hunter2");
+        assert_eq!((a.port(), a.path(), a.is_tls()), (8443, Some("/a%20b/c?key=hunter2"), true));
+        assert_eq!(a.to_string(), "wss://[::1]:8443/a%20b/c");
+        assert_eq!(address("amqp://h/x").path(), None);
     }
 
     #[test]

@@ -2,3 +2,5 @@
 
 pub(crate) mod address;
 pub(crate) mod tls;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
