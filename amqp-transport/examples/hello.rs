@@ -19,12 +19,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: hello URL ADDRESS [COUNT]".into());
     };
     let count: u32 = arguments.next().map_or(Ok(1), |count| count.parse())?;
+    greet(&url, &address, count).await
+}
 
-    let connection = Connection::connect(&url).await?;
+/// Sends so many messages to the node and receives them again.
+pub(crate) async fn greet(url: &str, address: &str, count: u32) -> Result<(), Box<dyn std::error::Error>> {
+    let connection = Connection::connect(url).await?;
     println!("connected to {}", connection.peer().property("product").unwrap_or("an unknown product"));
 
-    // Links have a session each: some brokers end the whole session over a fault of one link.
-    let sender = connection.session().await?.sender(SenderOptions::new(&address)).await?;
+    let sender = connection.sender(SenderOptions::new(address)).await?;
     let started = Instant::now();
     let mut confirmations = Vec::new();
     for n in 0..count {
@@ -38,8 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{count} sent and confirmed in {:?}", started.elapsed());
 
     let started = Instant::now();
-    let options = ReceiverOptions::new(&address).credit(Credit::Auto(500));
-    let receiver = connection.session().await?.receiver(options).await?;
+    let receiver = connection.receiver(ReceiverOptions::new(address).credit(Credit::Auto(500))).await?;
     for n in 0..count {
         let delivery = receiver.recv().await?;
         let body = delivery.message()?.body_bytes().unwrap_or_default();

@@ -303,6 +303,17 @@ pub enum StreamError {
     Link(#[from] LinkError),
 }
 
+impl StreamError {
+    /// Whether receiving it once more may succeed: never by this reader, but a message whose link ended is given again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Aborted => false,
+            Self::Link(error) => error.is_retryable(),
+        }
+    }
+}
+
 /// Why a delivery could not be settled. Either way the peer decides what becomes of it, usually redelivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -313,6 +324,17 @@ pub enum SettleError {
     /// The link ended.
     #[error(transparent)]
     Link(#[from] LinkError),
+}
+
+impl SettleError {
+    /// Whether settling the same delivery again may succeed: it never does. The message may come again as another
+    /// delivery.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Revoked | Self::Link(_) => false,
+        }
+    }
 }
 
 /// What the peer did with a message (§3.4).

@@ -46,6 +46,17 @@ pub enum AcceptError {
     Connection(#[from] ConnectionError),
 }
 
+impl AcceptError {
+    /// Whether the next connection may be taken with the same options: always, unless TLS cannot be set up here.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Tls(_) => false,
+            Self::Handshake(_) | Self::Connection(_) => true,
+        }
+    }
+}
+
 /// How incoming connections are taken. The same options serve any number of them.
 #[derive(Clone)]
 #[must_use = "nothing happens before accept"]

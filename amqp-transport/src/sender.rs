@@ -101,6 +101,17 @@ pub enum TryDeliverError {
     Send(SendError),
 }
 
+impl TryDeliverError {
+    /// Whether trying again may succeed: with credit, or on a new link.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoCredit(_) => true,
+            Self::Send(error) => error.is_retryable(),
+        }
+    }
+}
+
 /// A link to send on. Clones are the same link; it is closed when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct Sender {
