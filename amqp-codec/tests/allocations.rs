@@ -62,6 +62,16 @@ fn encoding_into_a_buffer_with_room_allocates_nothing() {
 }
 
 #[test]
+fn octets_in_a_buffer_of_their_own_allocate_it_once() {
+    for performative in frequent() {
+        let allocations = measure(|| drop(performative.to_bytes()));
+        assert_eq!(allocations.count_total, 1, "{}", performative.name());
+    }
+    let message = message();
+    assert_eq!(measure(|| drop(message.to_bytes())).count_total, 1);
+}
+
+#[test]
 fn finding_the_sections_of_a_message_allocates_nothing_and_reading_all_of_them_twice_at_most() {
     let octets = received(&message());
     let allocations = measure(|| {

@@ -130,6 +130,43 @@ impl Value {
         }
     }
 
+    /// A float or double.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match *self {
+            Self::Float(value) => Some(value.into()),
+            Self::Double(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A symbol; not a string of the same letters.
+    #[must_use]
+    pub const fn as_symbol(&self) -> Option<&Symbol> {
+        match self {
+            Self::Symbol(symbol) => Some(symbol),
+            _ => None,
+        }
+    }
+
+    /// A UUID.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Option<Uuid> {
+        match self {
+            Self::Uuid(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A described value.
+    #[must_use]
+    pub fn as_described(&self) -> Option<&Described> {
+        match self {
+            Self::Described(described) => Some(described),
+            _ => None,
+        }
+    }
+
     /// A timestamp.
     #[must_use]
     pub const fn as_timestamp(&self) -> Option<Timestamp> {
@@ -261,5 +298,28 @@ impl From<Described> for Value {
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_told_by_its_type() {
+        let described = Described { descriptor: 1_u64.into(), value: Value::Null };
+        assert_eq!(Value::Float(1.5).as_f64(), Some(1.5));
+        assert_eq!(Value::Double(0.1).as_f64(), Some(0.1));
+        assert_eq!(Value::Int(1).as_f64(), None);
+        assert_eq!(Value::from(Symbol::from_static("a")).as_symbol(), Some(&Symbol::from_static("a")));
+        assert_eq!(Value::from("a").as_symbol(), None);
+        assert_eq!(Value::from(Uuid::nil()).as_uuid(), Some(Uuid::nil()));
+        assert_eq!(Value::from(described.clone()).as_described(), Some(&described));
+        assert_eq!(Value::Null.as_described(), None);
+        assert_eq!((Value::Byte(-1).as_i64(), Value::Byte(-1).as_u64()), (Some(-1), None));
+        assert_eq!(
+            (Value::Ulong(u64::MAX).as_i64(), Value::Ulong(u64::MAX).as_u64()),
+            (None, Some(u64::MAX))
+        );
     }
 }
