@@ -196,6 +196,14 @@ pub enum LinkError {
     /// The peer does not offer what the link needs (§2.7.1).
     #[error("the peer does not offer {0}")]
     NotOffered(&'static str),
+    /// The peer takes no frame that is large enough for the attach.
+    #[error("attaching takes a frame of {size} octets, the peer takes {limit}")]
+    FrameTooSmall {
+        /// Octets of the frame.
+        size: usize,
+        /// The peer's max-frame-size; 512 before it has opened.
+        limit: usize,
+    },
     /// All links that the peer allows on one session are in use.
     #[error("the peer allows no more than {0} links on a session")]
     TooMany(u64),
@@ -240,7 +248,11 @@ impl LinkError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::DetachedLocally | Self::TooMany(_) | Self::Stolen | Self::NotOffered(_) => false,
+            Self::DetachedLocally
+            | Self::TooMany(_)
+            | Self::Stolen
+            | Self::NotOffered(_)
+            | Self::FrameTooSmall { .. } => false,
             Self::DetachedByPeer(Some(error)) | Self::Refused(Some(error)) => {
                 condition_is_retryable(&error.condition)
             }

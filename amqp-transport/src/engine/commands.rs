@@ -11,10 +11,11 @@ use super::options::LinkAnswer;
 use super::session::SessionState;
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
-use amqp_codec::ByteString;
+use amqp_codec::frame::FrameHeader;
 use amqp_codec::messaging::{DeliveryState, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Symbol};
+use amqp_codec::{ByteString, Encode};
 use bytes::Bytes;
 
 /// How a new link is to be (§2.7.3). Set fields on what [`LinkOptions::sender`] or [`LinkOptions::receiver`] gives.
@@ -136,6 +137,9 @@ impl Engine {
 
     /// Begins a session (§2.5). [`Event::Session`](super::Event::Session) tells when the peer has answered.
     ///
+    /// A client that has sent its open need not wait for the peer's (§2.4.5): until that has come, one session can be begun
+    /// and one link attached on it, which is what any peer lets be.
+    ///
     /// # Errors
     /// [`SessionError::TooMany`] if no channel is free that both sides allow; the connection's error if it is not
     /// open yet or no longer.
@@ -143,7 +147,7 @@ impl Engine {
         if let Some(end) = self.end() {
             return Err(end.clone().into());
         }
-        if self.peer().is_none() {
+        if self.peer().is_none() && !self.may_pipeline() {
             return Err(ConnectionError::Lost("it is not open yet".into()).into());
         }
         let Some(key) = self.new_session() else {
@@ -270,6 +274,11 @@ impl Engine {
         match options.role {
             Role::Sender => attach.initial_delivery_count = Some(self.io.first_id.0),
             Role::Receiver => attach.max_message_size = Some(limit).filter(|size| *size > 0),
+        }
+        // The handle is not known yet: it may take four octets more.
+        let (size, limit) = (attach.encoded_len() + FrameHeader::LEN + 4, self.io.max_frame_size);
+        if size > limit {
+            return Err(LinkError::FrameTooSmall { size, limit });
         }
         let link_key = LinkKey(self.links.vacant_key());
         if !session.attach(link_key, &mut link, attach, &mut self.io) {
@@ -441,11 +450,15 @@ impl Engine {
     /// # Errors
     /// Why the link ended.
     pub fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
-        let has_room = self.io.has_room();
+        let mut has_room = self.io.has_room();
         self.io.is_wanted |= !has_room;
+        let limit = self.io.limits.max_unsettled;
         let link = self.usable(key)?;
         let attached = link.state == LinkState::Attached;
-        Ok(link.sender().map_or(0, |sender| if attached && has_room { sender.room() } else { 0 }))
+        let (session, room) = (link.session, link.sender().map_or(0, |sender| sender.room()));
+        has_room &=
+            self.sessions.get_mut(session.0).is_some_and(|session| session.has_room_for_unsettled(limit));
+        Ok(if attached && has_room { room } else { 0 })
     }
 
     /// Whether the peer asked to have its credit used up.
@@ -513,7 +526,8 @@ impl Engine {
         } else if delivery.settled
             && let Some(session) = self.sessions.get_mut(link.session.0)
         {
-            session.delivery_done(key, link, &mut self.io);
+            let octets = super::session::size(&delivery.payload);
+            session.delivery_done(key, link, octets, &mut self.io);
         }
         Ok(Some(delivery))
     }

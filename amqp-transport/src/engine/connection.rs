@@ -803,6 +803,11 @@ impl Engine {
 
     // ---- look ---------------------------------------------------------------------------------------------
 
+    /// Whether frames may follow our open before the peer's has come (§2.4.5).
+    pub(super) const fn may_pipeline(&self) -> bool {
+        matches!((&self.side, self.phase), (Side::Client(_), Phase::AmqpHeader | Phase::Open))
+    }
+
     /// Whether the connection is over: the transport may be closed once the output is written.
     #[must_use]
     pub fn is_ended(&self) -> bool {

@@ -9,6 +9,15 @@ pub enum Credit {
     /// and those taken but unsettled together never exceed the number. Topped up in steps, and always when
     /// nothing is granted any more, so that a slow consumer is never starved. 0 behaves as [`Credit::Manual`].
     Auto(u32),
+    /// As [`Credit::Auto`] with `messages`, and no more is asked for while the deliveries that wait or are unsettled have
+    /// `octets` together. Between, credit is for as many messages of the usual size as fit, and for one at least: what
+    /// is held stays near the bound unless sizes change all at once. Messages that are read in parts do not count.
+    Bounded {
+        /// The most deliveries at a time.
+        messages: u32,
+        /// Octets of deliveries that wait to be taken or are unsettled.
+        octets: u32,
+    },
     /// Nothing arrives unless it is asked for with `set_credit`.
     Manual,
 }
@@ -88,6 +97,10 @@ pub(crate) struct ReceiverCredit {
     paused: bool,
     /// The largest credit ever announced.
     largest: u32,
+    /// Octets of deliveries that are held, for [`Credit::Bounded`].
+    held_octets: u64,
+    /// The usual size of a message, for [`Credit::Bounded`].
+    usual_octets: u64,
 }
 
 impl ReceiverCredit {
@@ -100,6 +113,8 @@ impl ReceiverCredit {
             drain: false,
             paused: false,
             largest: 0,
+            held_octets: 0,
+            usual_octets: 0,
         }
     }
 
@@ -179,10 +194,43 @@ impl ReceiverCredit {
         self.drain = self.link_credit > 0;
     }
 
+    /// Whether the octets of deliveries are to be told.
+    pub(crate) const fn counts_octets(&self) -> bool {
+        matches!(self.policy, Credit::Bounded { .. })
+    }
+
+    /// A delivery of this size is whole. The usual size follows slowly, and grows at once.
+    pub(crate) fn on_octets(&mut self, octets: u32) {
+        let octets = u64::from(octets);
+        self.held_octets = self.held_octets.saturating_add(octets);
+        self.usual_octets = octets.max(self.usual_octets - self.usual_octets / 16 + octets / 16);
+    }
+
+    /// A delivery of this size is no longer held.
+    pub(crate) fn on_octets_done(&mut self, octets: u32) {
+        self.held_octets = self.held_octets.saturating_sub(u64::from(octets));
+    }
+
+    /// How many deliveries may be held or under way.
+    fn whole(&self) -> Option<u32> {
+        match self.policy {
+            Credit::Auto(whole) => Some(whole),
+            Credit::Manual => None,
+            Credit::Bounded { messages, octets } => {
+                let free = u64::from(octets).saturating_sub(self.held_octets);
+                let fitting = free.checked_div(self.usual_octets).unwrap_or(1);
+                // With nothing held, one is asked for, however large it may be.
+                let fitting = if self.held == 0 { fitting.max(1) } else { fitting };
+                let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
+                Some(messages.min(self.held.saturating_add(fitting)))
+            }
+        }
+    }
+
     /// The new total to announce, if a flow is due. See [`Credit::Auto`] for the rule; a step is a quarter of
     /// the whole, so that flows stay rare while deliveries keep coming.
     pub(crate) fn top_up(&mut self) -> Option<u32> {
-        let Credit::Auto(whole) = self.policy else { return None };
+        let whole = self.whole()?;
         if self.paused || self.drain || whole == 0 || self.link_credit > whole / 2 {
             return None;
         }
@@ -263,6 +311,41 @@ mod tests {
         credit.on_done();
         credit.on_done();
         assert_eq!(credit.top_up(), Some(1));
+    }
+
+    #[test]
+    fn credit_bounded_by_octets_follows_the_usual_size() {
+        let mut credit = ReceiverCredit::new(Credit::Bounded { messages: 100, octets: 1000 });
+        credit.on_attach(Serial(0));
+        assert_eq!(credit.top_up(), Some(1), "no size is known yet");
+        credit.on_delivery();
+        credit.on_octets(100);
+        assert_eq!(credit.top_up(), Some(9), "900 octets are free");
+        for _ in 0..9 {
+            credit.on_delivery();
+            credit.on_octets(100);
+            assert!(credit.top_up().is_none());
+        }
+        for _ in 0..5 {
+            credit.on_octets_done(100);
+            credit.on_done();
+            credit.top_up();
+        }
+        assert_eq!(credit.link_credit(), 4, "in steps: the fifth waits for others");
+    }
+
+    #[test]
+    fn a_message_larger_than_the_bound_comes_alone() {
+        let mut credit = ReceiverCredit::new(Credit::Bounded { messages: 100, octets: 10 });
+        credit.on_attach(Serial(0));
+        for _ in 0..3 {
+            assert_eq!(credit.top_up(), Some(1));
+            credit.on_delivery();
+            credit.on_octets(5000);
+            assert_eq!(credit.top_up(), None);
+            credit.on_octets_done(5000);
+            credit.on_done();
+        }
     }
 
     proptest! {

@@ -43,6 +43,9 @@ pub struct Limits {
     pub max_scram_iterations: u32,
     /// Octets of outgoing frames that may wait for the socket before sends have to wait. Default 1 MiB.
     pub max_queued_bytes: usize,
+    /// Deliveries sent and not settled, per session: beyond that sends wait as they do without credit. What is received
+    /// unsettled is bounded by the credit that is granted. Default 100,000.
+    pub max_unsettled: usize,
     /// Octets of messages received in parts that may wait to be read, per session: beyond that the session's window stays
     /// closed, for all of its links. At least one frame of [`Limits::max_frame_size`] is let through. Default 4 MiB.
     pub max_stream_bytes: usize,
@@ -69,6 +72,7 @@ impl Default for Limits {
             max_sasl_frames: 16,
             max_scram_iterations: 600_000,
             max_queued_bytes: 1024 * 1024,
+            max_unsettled: 100_000,
             max_stream_bytes: 4 * 1024 * 1024,
             max_websocket_message: 16 * 1024 * 1024,
             max_partial_bytes: 64 * 1024 * 1024,

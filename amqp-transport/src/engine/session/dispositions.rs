@@ -7,6 +7,7 @@ use crate::engine::{Fault, Io, LinkKey, Links};
 use crate::error::Outcome;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Disposition, ErrorInfo, Performative, ReceiverSettleMode, Role, conditions};
+use bytes::Bytes;
 
 impl Session {
     /// The application's verdict on a delivery. False if the peer took it back before.
@@ -34,19 +35,18 @@ impl Session {
                 return true;
             }
         }
-        if self.received.take(id).is_none() {
-            return false;
-        }
+        let Some(Received { octets, .. }) = self.received.take(id) else { return false };
         self.receiver_verdicts.push(id, true, state);
         self.touch(io);
-        self.delivery_done(key, link, io);
+        self.delivery_done(key, link, octets, io);
         true
     }
 
     /// A delivery no longer counts against the link's credit.
-    pub(crate) fn delivery_done(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
+    pub(crate) fn delivery_done(&mut self, key: LinkKey, link: &mut Link, octets: u32, io: &mut Io) {
         if let Kind::Receiver(receiver) = &mut link.kind {
             receiver.credit.on_done();
+            receiver.credit.on_octets_done(octets);
             if link.state == LinkState::Attached && receiver.credit.top_up().is_some() {
                 self.want_flow(key, link, io);
             }
@@ -119,7 +119,7 @@ impl Session {
                 self.sender_verdicts.push(id, true, disposition.state.clone());
             }
         }
-        if !self.sender_verdicts.is_empty() {
+        if self.is_full || !self.sender_verdicts.is_empty() {
             self.touch(io);
         }
     }
@@ -140,7 +140,7 @@ impl Session {
             return;
         }
         for id in self.received.within(first, last) {
-            let Some(Received { link: key, .. }) = self.received.take(id) else { continue };
+            let Some(Received { link: key, octets, .. }) = self.received.take(id) else { continue };
             if !disposition.settled {
                 self.receiver_verdicts.push(id, true, disposition.state.clone());
             }
@@ -152,7 +152,7 @@ impl Session {
                     self.forget_stream(key, link, id, io);
                 }
             }
-            self.delivery_done(key, link, io);
+            self.delivery_done(key, link, octets, io);
             io.signal(key, link);
         }
         self.touch(io);
@@ -209,4 +209,9 @@ fn told(disposition: &Disposition, id: Serial) -> Outcome {
         provisional.is_settled = disposition.settled;
     }
     outcome
+}
+
+/// Octets of a message, as credit counts them.
+pub(in crate::engine) fn size(payload: &Bytes) -> u32 {
+    u32::try_from(payload.len()).unwrap_or(u32::MAX)
 }

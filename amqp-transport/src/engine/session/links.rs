@@ -233,6 +233,9 @@ impl Session {
                     }
                 }
                 sender.not_started = 0;
+                if self.is_full {
+                    self.touch(io);
+                }
             }
             Kind::Receiver(receiver) => {
                 self.received.take_where(|received| received.link == key);

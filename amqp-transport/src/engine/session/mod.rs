@@ -11,6 +11,8 @@ mod stream_in;
 mod transfer_in;
 mod transfer_out;
 
+pub(super) use dispositions::size;
+
 use super::disposition::Verdicts;
 use super::event::{DeliveryNumber, Event, Token};
 use super::link::{Kind, LinkState};
@@ -61,6 +63,8 @@ struct Received {
     link: LinkKey,
     /// This side gave its verdict and waits for the sender to settle (receiver settle mode second).
     has_verdict: bool,
+    /// Its size, where credit goes by octets.
+    octets: u32,
 }
 
 #[derive(Debug)]
@@ -90,6 +94,8 @@ pub(crate) struct Session {
     flow_due: bool,
     link_flows_due: Vec<LinkKey>,
     is_dirty: bool,
+    /// A sender found the limit of unsettled deliveries reached; it is to be told when that is over.
+    is_full: bool,
     transfers_in: u64,
     transfers_out: u64,
 }
@@ -118,6 +124,7 @@ impl Session {
             flow_due: false,
             link_flows_due: Vec::new(),
             is_dirty: false,
+            is_full: false,
             transfers_in: 0,
             transfers_out: 0,
         }
@@ -190,12 +197,26 @@ impl Session {
         if self.state != SessionState::Mapped {
             return true;
         }
+        if self.is_full && self.sent.len() < io.limits.max_unsettled {
+            self.is_full = false;
+            for key in self.local_handles.iter().flatten() {
+                if let Some(link) = links.get_mut(key.0) {
+                    io.signal(*key, link);
+                }
+            }
+        }
         self.flush_verdicts(io);
         self.flush_flows(links, io);
         self.pump(links, io);
         // Pumping may have drained a link.
         self.flush_flows(links, io);
         self.ready.is_empty() || !self.outgoing.is_open()
+    }
+
+    /// Whether more may be sent without an outcome. If not, senders are told when it is so again.
+    pub(crate) fn has_room_for_unsettled(&mut self, limit: usize) -> bool {
+        self.is_full |= self.sent.len() >= limit;
+        !self.is_full
     }
 
     pub(crate) fn send_end(&mut self, error: Option<ErrorInfo>, io: &mut Io) {

@@ -39,7 +39,7 @@ impl Session {
         if open.is_none() {
             receiver.credit.on_delivery();
             if aborted {
-                self.delivery_done(key, link, io);
+                self.delivery_done(key, link, 0, io);
                 return Ok(());
             }
             let Some(tag) = transfer.delivery_tag else {
@@ -66,7 +66,7 @@ impl Session {
                 receiver.inbox.retain(|delivery| delivery.id != id);
             }
             if was_unsettled || counted {
-                self.delivery_done(key, link, io);
+                self.delivery_done(key, link, 0, io);
             }
             self.hold_window_back(io);
             io.signal(key, link);
@@ -99,7 +99,7 @@ impl Session {
         let tops_up = receiver.credit.top_up().is_some();
         if open.is_some() && settled && self.received.take(id).is_some() {
             // Settled is sticky, whichever frame says so (§2.7.5).
-            self.delivery_done(key, link, io);
+            self.delivery_done(key, link, 0, io);
         }
         if tops_up {
             self.want_flow(key, link, io);
@@ -153,7 +153,7 @@ impl Session {
             self.hold_window_back(io);
         }
         if counted {
-            self.delivery_done(key, link, io);
+            self.delivery_done(key, link, 0, io);
         }
     }
 }

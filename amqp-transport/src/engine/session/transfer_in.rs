@@ -1,6 +1,6 @@
 //! Transfers from the peer (§2.6.12, §2.6.14): delivery-ids without gaps, deliveries put together in their links.
 
-use super::{Received, Session, unattached};
+use super::{Received, Session, size, unattached};
 use crate::engine::link::receiver::Progress;
 use crate::engine::link::{Kind, LinkState};
 use crate::engine::serial::Serial;
@@ -86,6 +86,13 @@ impl Session {
             }
             Progress::Complete(delivery) => {
                 link.traffic.deliveries += 1;
+                if receiver.credit.counts_octets() {
+                    let octets = size(&delivery.payload);
+                    receiver.credit.on_octets(octets);
+                    if let Some(received) = self.received.get_mut(delivery.id) {
+                        received.octets = octets;
+                    }
+                }
                 if delivery.settled {
                     self.received.take(delivery.id);
                 }
@@ -124,7 +131,7 @@ impl Session {
             )));
         }
         let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
-        self.received.push((!settled).then_some(Received { link: key, has_verdict: false }));
+        self.received.push((!settled).then_some(Received { link: key, has_verdict: false, octets: 0 }));
         Ok(id)
     }
 }

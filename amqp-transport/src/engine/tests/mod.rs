@@ -2,6 +2,7 @@
 
 mod connection;
 mod edges;
+mod gaps;
 mod link;
 mod session;
 mod streams;
