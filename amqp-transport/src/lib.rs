@@ -47,6 +47,8 @@
 //! `websocket`: AMQP over WebSocket, for clients with addresses like `wss://host/path` and for listeners.
 
 #[cfg(feature = "tokio")]
+pub mod cbs;
+#[cfg(feature = "tokio")]
 mod connection;
 #[cfg(feature = "tokio")]
 mod delivery;

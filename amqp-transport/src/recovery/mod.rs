@@ -43,7 +43,7 @@
 //! those of a connection: one for the client, and one for each link, which sleeps unless its link ends or, for a
 //! sender, has something to send.
 
-mod back_off;
+pub(crate) mod back_off;
 mod buffer;
 mod builder;
 mod client;
