@@ -1,11 +1,18 @@
-//! Transactions with software from other projects: Qpid Proton (in Python) controls those of the embedded broker.
+//! Transactions with software from other projects: Qpid Proton (in Python) controls those of the embedded broker, and we
+//! control those of ActiveMQ Artemis.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use amqp_broker::{Broker, QueueStats};
+use amqp_codec::messaging::Message;
+use amqp_codec::transport::ReceiverSettleMode;
+use amqp_transport::transaction::TransactionError;
+use amqp_transport::{
+    Connection, Credit, Delivery, Outcome, Receiver, ReceiverOptions, SenderOptions, Session,
+};
 use serde_json::{Value, json};
-use tests::{eventually_async, fixtures, within};
+use tests::{Artemis, eventually_async, fixtures, unique, within};
 use tokio::process::Command;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,4 +101,95 @@ async fn what_proton_leaves_open_is_rolled_back() {
         assert_eq!(stats(&broker, "to").published, 0, "{settled}");
         broker.shutdown().await;
     }
+}
+
+async fn consumer(session: &Session, queue: &str, mode: ReceiverSettleMode) -> Receiver {
+    let options = ReceiverOptions::new(queue).capability("queue").credit(Credit::Auto(10)).settle_mode(mode);
+    session.receiver(options).await.unwrap()
+}
+
+async fn next(receiver: &Receiver) -> Delivery {
+    within(MINUTE, receiver.recv()).await.unwrap()
+}
+
+/// Whether there is nothing more in a consumer's queue.
+async fn is_empty(receiver: &Receiver) -> bool {
+    receiver.drain().await.unwrap();
+    let nothing = receiver.try_recv().is_none();
+    receiver.resume().unwrap();
+    nothing
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_artemis_we_post_retire_commit_and_roll_back() {
+    let artemis = Artemis::start().await;
+    let connection = Connection::connect(artemis.address()).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let controller = session.controller().await.unwrap();
+    assert!(controller.offers("amqp:local-transactions"));
+    let queue = unique("transactions");
+    let to = session.sender(SenderOptions::new(&queue).capability("queue")).await.unwrap();
+
+    // What is posted comes with the commit, and not with a rollback.
+    let from = consumer(&session, &queue, ReceiverSettleMode::First).await;
+    let lost = controller.declare().await.unwrap();
+    lost.send(&to, Message::data("lost")).await.unwrap().accepted().unwrap();
+    lost.rollback().await.unwrap();
+    let transaction = controller.declare().await.unwrap();
+    for _ in 0..10 {
+        transaction.send(&to, Message::data("x")).await.unwrap().accepted().unwrap();
+    }
+    assert!(is_empty(&from).await);
+    transaction.commit().await.unwrap();
+
+    // Verdicts take effect with the commit, and not with a rollback.
+    for commits in [false, true] {
+        let transaction = controller.declare().await.unwrap();
+        for _ in 0..10 {
+            transaction.settle(next(&from).await, Outcome::Accepted).unwrap();
+        }
+        if commits {
+            transaction.commit().await.unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+    }
+    assert!(is_empty(&from).await);
+
+    // Two at once; one that is dropped.
+    let (one, other) = (controller.declare().await.unwrap(), controller.declare().await.unwrap());
+    one.send(&to, Message::data("one")).await.unwrap().accepted().unwrap();
+    other.send(&to, Message::data("other")).await.unwrap().accepted().unwrap();
+    drop(other);
+    one.commit().await.unwrap();
+    let delivery = next(&from).await;
+    assert_eq!(delivery.message().unwrap().body_bytes().unwrap(), "one");
+    delivery.accept().unwrap();
+    assert!(is_empty(&from).await);
+
+    // The same where the sender is asked to settle, which Artemis answers with the other mode.
+    from.close().await.unwrap();
+    let from = consumer(&session, &queue, ReceiverSettleMode::Second).await;
+    to.send(Message::data("y")).await.unwrap().accepted().unwrap();
+    for commits in [false, true] {
+        let transaction = controller.declare().await.unwrap();
+        transaction.settle(next(&from).await, Outcome::Accepted).unwrap();
+        if commits {
+            transaction.commit().await.unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+    }
+    assert!(is_empty(&from).await);
+
+    // With the connection everything is rolled back.
+    let transaction = controller.declare().await.unwrap();
+    transaction.send(&to, Message::data("gone")).await.unwrap().accepted().unwrap();
+    connection.close().await.unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert!(matches!(error, TransactionError::Ended(_)), "{error}");
+    let connection = Connection::connect(artemis.address()).await.unwrap();
+    let session = connection.session().await.unwrap();
+    assert!(is_empty(&consumer(&session, &queue, ReceiverSettleMode::First).await).await);
+    connection.close().await.unwrap();
 }
