@@ -53,6 +53,8 @@ impl AcceptError {
         match self {
             Self::Tls(_) => false,
             Self::Handshake(_) | Self::Connection(_) => true,
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(_) => true,
         }
     }
 }
