@@ -1,10 +1,16 @@
-//! Counts the allocations of every candidate of the codec's cases, and prints them as JSON: case, then candidate.
+//! Counts the allocations of every candidate of the codec's cases, and prints them as JSON: case, then candidate. With
+//! `transport ADDRESS` those of clients against the peer there: client, then send or receive.
 
 use allocation_counter::measure;
-use benches::{Result, codec};
+use benches::{Result, codec, transport};
 use serde_json::{Map, Value, json};
 
 fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    if let (Some("transport"), Some(address)) = (arguments.next().as_deref(), arguments.next()) {
+        println!("{}", transport::allocations(address.parse()?)?);
+        return Ok(());
+    }
     let mut all = Map::new();
     for mut case in codec::cases()? {
         let mut counts = Map::new();

@@ -1,8 +1,7 @@
 //! Jobs end to end: pushed, confirmed, consumed and acknowledged through the driver, on the embedded broker in the same
 //! process.
 
-use crate::transport::processor_seconds;
-use crate::{Result, show};
+use crate::{Result, processor_seconds, show};
 use amqp_broker::Broker;
 use jobs_driver::config::{JobsConfig, PipelineConfig};
 use jobs_driver::{ActiveJob, Driver, Job};

@@ -1,96 +1,42 @@
-//! A client against a listener in another process, on loopback TCP: one connection, one link.
+//! Clients against one and the same minimal peer in another process, on loopback TCP: one connection, one link.
 //!
-//! Both clients do the same work against the same listener, this project's: messages go out unsettled and are counted
-//! once their outcome is accepted; received ones are decoded and accepted one by one. Client and listener have one
-//! thread each.
+//! All clients do the same work, each in a process of its own: messages go out unsettled and are counted once their
+//! outcome is accepted; received ones are decoded and accepted one by one. Beside them stands what plain sockets do
+//! with as many octets.
 
-mod fe2o3;
+mod clients;
+mod counts;
+mod idle;
 mod listener;
-mod ours;
+mod meter;
+mod peer;
+mod targets;
+mod work;
 
-pub use listener::serve;
+pub use clients::Client;
+pub use counts::allocations;
+pub use idle::hold as hold_idle;
+pub use listener::serve as serve_listener;
+pub use peer::serve as serve_peer;
+pub use work::{Timing, Way, Work};
 
-use crate::{Error, Result, show};
-use serde_json::{Value, json};
-use std::future::Future;
-use std::time::{Duration, Instant};
+use crate::{Result, show};
+use meter::Measured;
+use serde_json::{Map, Value, json};
+use std::fs;
 
-/// How often each figure is measured, the clients in turn; the median counts.
-const ROUNDS: usize = 3;
-
-/// How long a round is measured.
-const MEASURED: Duration = Duration::from_secs(1);
-
-/// How long the client runs before.
-const WARM_UP: Duration = Duration::from_millis(300);
-
-/// Deliveries that a receiver lets come.
-const CREDIT: u32 = 1000;
-
-/// Ticks in a second of processor time in `/proc`, the same on every Linux.
-const TICKS: f64 = 100.0;
-
-/// What a client does.
-#[derive(Clone, Copy)]
-enum Work {
-    /// Sends bodies of so many octets, so many at once.
-    Send { octets: usize, in_flight: usize },
-    /// Receives bodies of so many octets.
-    Receive { octets: usize },
+/// What is to be measured.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Short, to see that all works: the figures say little.
+    pub is_quick: bool,
+    /// Only the rows whose name holds this text.
+    pub only: String,
+    /// Only the clients whose name begins with this text.
+    pub of: String,
 }
 
-impl Work {
-    const ALL: [Self; 8] = [
-        Self::Send { octets: 100, in_flight: 1 },
-        Self::Send { octets: 100, in_flight: 10 },
-        Self::Send { octets: 100, in_flight: 1000 },
-        Self::Send { octets: 1024, in_flight: 1 },
-        Self::Send { octets: 1024, in_flight: 10 },
-        Self::Send { octets: 1024, in_flight: 1000 },
-        Self::Receive { octets: 100 },
-        Self::Receive { octets: 1024 },
-    ];
-
-    fn name(self) -> String {
-        match self {
-            Self::Send { octets, in_flight } => format!("send {octets} B, {in_flight} in flight"),
-            Self::Receive { octets } => format!("receive {octets} B, accept"),
-        }
-    }
-}
-
-/// Counts what is done between the warm-up and the end.
-struct Meter {
-    begin: Instant,
-    started: Option<(Instant, f64)>,
-    messages: u32,
-}
-
-impl Meter {
-    fn new() -> Self {
-        Self { begin: Instant::now() + WARM_UP, started: None, messages: 0 }
-    }
-
-    /// One more is done. Gives the figures once the time is over.
-    fn tick(&mut self) -> Option<Figures> {
-        let now = Instant::now();
-        let Some((start, processor)) = self.started else {
-            if now >= self.begin {
-                self.started = Some((now, processor_seconds()));
-            }
-            return None;
-        };
-        self.messages += 1;
-        let elapsed = now - start;
-        (elapsed >= MEASURED).then(|| {
-            let messages = f64::from(self.messages);
-            let used = processor_seconds() - processor;
-            Figures { per_second: messages / elapsed.as_secs_f64(), per_processor_second: messages / used }
-        })
-    }
-}
-
-/// What was measured.
+/// What was measured of one client in one row.
 #[derive(Clone, Copy)]
 struct Figures {
     per_second: f64,
@@ -98,16 +44,23 @@ struct Figures {
 }
 
 impl Figures {
-    fn median(rounds: &[Self]) -> Self {
+    fn of(measured: Measured) -> Self {
+        Self {
+            per_second: measured.messages / measured.seconds,
+            per_processor_second: measured.messages / measured.processor_seconds,
+        }
+    }
+
+    fn median(rounds: &[Self]) -> Option<Self> {
         let median = |figure: fn(&Self) -> f64| {
             let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
             figures.sort_by(f64::total_cmp);
-            figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+            figures.get(figures.len() / 2).copied()
         };
-        Self {
-            per_second: median(|round| round.per_second),
-            per_processor_second: median(|round| round.per_processor_second),
-        }
+        Some(Self {
+            per_second: median(|round| round.per_second)?,
+            per_processor_second: median(|round| round.per_processor_second)?,
+        })
     }
 
     fn json(self) -> Value {
@@ -118,58 +71,141 @@ impl Figures {
     }
 }
 
-/// Processor time of this process, user and system.
-pub(crate) fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold anything: state is the first field, utime the twelfth, stime the one after.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks / TICKS
+/// All rows, with what was measured of each client.
+#[derive(Default)]
+struct Rows(Vec<(Work, Vec<(Client, Figures)>)>);
+
+impl Rows {
+    fn get(&self, work: Work, client: Client) -> Option<Figures> {
+        let (_, clients) = self.0.iter().find(|(row, _)| *row == work)?;
+        clients.iter().find(|(one, _)| *one == client).map(|(_, figures)| *figures)
+    }
+
+    fn json(&self) -> Value {
+        let row = |(work, clients): &(Work, Vec<(Client, Figures)>)| {
+            let ours = self.get(*work, Client::Ours);
+            let figures: Map<String, Value> = clients
+                .iter()
+                .map(|(client, figures)| {
+                    let mut value = figures.json();
+                    if let Some(ours) = ours {
+                        value["ours_times"] = json!(ours.per_second / figures.per_second);
+                        value["ours_times_per_processor_second"] =
+                            json!(ours.per_processor_second / figures.per_processor_second);
+                    }
+                    (client.name().to_owned(), value)
+                })
+                .collect();
+            json!({ "work": work.name(), "clients": figures })
+        };
+        self.0.iter().map(row).collect()
+    }
+
+    /// One kind of figure of all rows.
+    fn text(&self, title: &str, figure: fn(&Figures) -> f64) -> String {
+        let columns = Client::ALL.into_iter().chain(Client::FLOORS);
+        let columns: Vec<Client> = columns
+            .filter(|&client| self.0.iter().any(|(work, _)| self.get(*work, client).is_some()))
+            .collect();
+        let header = std::iter::once(title).chain(columns.iter().map(|client| client.name()));
+        let mut rows = vec![header.map(str::to_owned).collect()];
+        for (work, _) in &self.0 {
+            let cell = |&client: &Client| self.get(*work, client).as_ref().map_or(f64::NAN, figure);
+            let cells = columns.iter().map(|client| show::number(cell(client)));
+            rows.push(std::iter::once(work.name()).chain(cells).collect::<Vec<_>>());
+        }
+        show::table(&rows)
+    }
 }
 
-/// Runs a client on a runtime with one thread, which ends with it.
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(work);
-    runtime.shutdown_background();
-    result
-}
-
-/// Measures both clients: as JSON, and as text.
+/// Measures: as JSON, and as text.
 ///
 /// # Errors
-/// If the listener cannot be started, or a client fails.
-pub fn run() -> Result<(Value, String)> {
-    let listener = listener::Process::start()?;
-    let mut figures = Vec::new();
-    let columns = ["", "ours/s", "per cpu s", "fe2o3/s", "per cpu s", "x", "x cpu"];
-    let mut rows = vec![columns.map(str::to_owned).to_vec()];
-    for work in Work::ALL {
-        let named = |error: Error| -> Error { format!("{}: {error}", work.name()).into() };
-        let (mut ours, mut fe2o3) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            ours.push(block_on(ours::run(listener.address(), work)).map_err(named)?);
-            fe2o3.push(block_on(fe2o3::run(listener.address(), work)).map_err(named)?);
-        }
-        let (ours, fe2o3) = (Figures::median(&ours), Figures::median(&fe2o3));
-        rows.push(vec![
-            work.name(),
-            show::number(ours.per_second),
-            show::number(ours.per_processor_second),
-            show::number(fe2o3.per_second),
-            show::number(fe2o3.per_processor_second),
-            show::number(ours.per_second / fe2o3.per_second),
-            show::number(ours.per_processor_second / fe2o3.per_processor_second),
-        ]);
-        figures.push(json!({
-            "work": work.name(),
-            "amqp-transport": ours.json(),
-            "fe2o3-amqp": fe2o3.json(),
-            "ratio": ours.per_second / fe2o3.per_second,
-            "processor_ratio": ours.per_processor_second / fe2o3.per_processor_second,
-        }));
+/// If the peer cannot be started, or this project's client fails. Others that fail are left out, with a note.
+pub fn run(options: &Options) -> Result<(Value, String)> {
+    let timing = if options.is_quick { Timing::QUICK } else { Timing::FULL };
+    let mut notes = Vec::new();
+    let clients = present(options, &mut notes)?;
+    let mut rows = Rows::default();
+    let peer = peer::Process::start("peer")?;
+    for work in work::ROWS.into_iter().filter(|work| work.name().contains(&options.only)) {
+        rows.0.push((work, measure(&peer, work, &clients, timing, &mut notes)?));
     }
-    let legend = "messages per second, and per second of the client's processor time; `x` is ours over fe2o3's; each the \
-                  median of 3 rounds; the listener is ours for both, in a process of its own";
-    Ok((Value::Array(figures), format!("transport: {legend}\n\n{}", show::table(&rows))))
+    drop(peer);
+    let is_all = options.only.is_empty() && options.of.is_empty();
+    let (mut counts, mut idle) = (Value::Null, Value::Null);
+    if is_all {
+        (counts, idle) = (counts::run()?, idle::run(options.is_quick)?);
+    }
+    let (targets, targets_text) = targets::compare(&rows, &counts, &idle);
+    let legend = format!(
+        "transport: each client a process of its own against the same minimal peer; medians of {} rounds of {} s; {}",
+        timing.rounds,
+        timing.measured,
+        versions()
+    );
+    let mut parts = vec![
+        legend,
+        rows.text("messages a second of the client's processor time", |figures| figures.per_processor_second),
+        rows.text("messages a second", |figures| figures.per_second),
+    ];
+    if is_all {
+        parts.extend([counts::text(&counts), idle::text(&idle), targets_text]);
+    }
+    parts.extend(notes.iter().map(|note| format!("not measured: {note}")));
+    let value = json!({
+        "rivals": versions(),
+        "rows": rows.json(),
+        "counts": counts,
+        "idle": idle,
+        "targets": targets,
+        "not_measured": notes,
+    });
+    Ok((value, parts.join("\n")))
+}
+
+/// The clients that are wanted and there.
+fn present(options: &Options, notes: &mut Vec<String>) -> Result<Vec<Client>> {
+    let mut clients = Vec::new();
+    for client in Client::ALL.into_iter().chain(Client::FLOORS) {
+        if client.name().starts_with(&options.of) {
+            match client.why_not()? {
+                None => clients.push(client),
+                Some(why) => notes.push(format!("{}: {why}", client.name())),
+            }
+        }
+    }
+    Ok(clients)
+}
+
+/// Measures one row, the clients in turn.
+fn measure(
+    peer: &peer::Process,
+    work: Work,
+    clients: &[Client],
+    timing: Timing,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(Client, Figures)>> {
+    let has_floor = work.is_one_at_a_time() || work.octets == work::LARGE;
+    let clients = clients.iter().filter(|client| has_floor || !Client::FLOORS.contains(client));
+    let mut measured: Vec<(Client, Vec<Figures>)> = clients.map(|&client| (client, Vec::new())).collect();
+    for _ in 0..timing.rounds {
+        for (client, rounds) in &mut measured {
+            match client.measure(peer.address(), work, timing) {
+                Ok(measured) => rounds.push(Figures::of(measured)),
+                Err(error) if *client == Client::Ours => {
+                    return Err(format!("{}: {error}", work.name()).into());
+                }
+                Err(error) => notes.push(format!("{} in {}: {error}", client.name(), work.name())),
+            }
+        }
+    }
+    let median = |(client, rounds): (Client, Vec<Figures>)| Some((client, Figures::median(&rounds)?));
+    Ok(measured.into_iter().filter_map(median).collect())
+}
+
+/// The versions of the rivals that are no crates.
+fn versions() -> String {
+    let versions = clients::rivals().and_then(|folder| Ok(fs::read_to_string(folder.join("versions"))?));
+    versions.unwrap_or_default().lines().collect::<Vec<_>>().join(", ")
 }
