@@ -38,7 +38,7 @@ enum What {
         /// Only the rows whose name holds this text.
         #[arg(long, default_value = "")]
         only: String,
-        /// Only the clients whose name begins with this text: for a profiler.
+        /// Only the client of this name, or else those whose names begin with this text: for a profiler.
         #[arg(long, default_value = "")]
         of: String,
     },

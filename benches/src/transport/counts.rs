@@ -9,7 +9,6 @@ use allocation_counter::measure;
 use amqp_codec::messaging::Message;
 use amqp_transport::{ConnectOptions, Credit, ReceiverOptions};
 use serde_json::{Map, Value, json};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -115,30 +114,28 @@ fn count(runtime: &Runtime, mut work: impl AsyncFnMut(Meter) -> Result<()>) -> R
 }
 
 /// Queues messages one behind the other, and counts the writes until all are confirmed.
-fn queue(peer: SocketAddr) -> impl Future<Output = Result<u32>> + Send + 'static {
-    async move {
-        let writes = Arc::new(AtomicU32::new(0));
-        let stream = TcpStream::connect(peer).await?;
-        stream.set_nodelay(true)?;
-        let stream = Counted { stream, writes: Arc::clone(&writes) };
-        let address = format!("amqp://{peer}").parse()?;
-        let connection = ConnectOptions::new(address).connect_over(stream).await?;
-        let sender = ours::sender(&connection).await?;
-        while sender.credit() < BATCH {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let before = writes.load(Ordering::Relaxed);
-        let mut confirmations = Vec::new();
-        for _ in 0..BATCH {
-            confirmations.push(sender.deliver(Message::data(vec![b'x'; OCTETS])).await?);
-        }
-        for confirmation in confirmations {
-            confirmation.await?.accepted()?;
-        }
-        let written = writes.load(Ordering::Relaxed) - before;
-        connection.close().await?;
-        Ok(written)
+async fn queue(peer: SocketAddr) -> Result<u32> {
+    let writes = Arc::new(AtomicU32::new(0));
+    let stream = TcpStream::connect(peer).await?;
+    stream.set_nodelay(true)?;
+    let stream = Counted { stream, writes: Arc::clone(&writes) };
+    let address = format!("amqp://{peer}").parse()?;
+    let connection = ConnectOptions::new(address).connect_over(stream).await?;
+    let sender = ours::sender(&connection).await?;
+    while sender.credit() < BATCH {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    let before = writes.load(Ordering::Relaxed);
+    let mut confirmations = Vec::new();
+    for _ in 0..BATCH {
+        confirmations.push(sender.deliver(Message::data(vec![b'x'; OCTETS])).await?);
+    }
+    for confirmation in confirmations {
+        confirmation.await?.accepted()?;
+    }
+    let written = writes.load(Ordering::Relaxed) - before;
+    connection.close().await?;
+    Ok(written)
 }
 
 /// Holds messages, and accepts them one behind the other.

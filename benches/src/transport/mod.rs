@@ -32,8 +32,20 @@ pub struct Options {
     pub is_quick: bool,
     /// Only the rows whose name holds this text.
     pub only: String,
-    /// Only the clients whose name begins with this text.
+    /// Only the client of this name, or else those whose names begin with this text.
     pub of: String,
+}
+
+impl Options {
+    fn wants(&self, client: Client) -> bool {
+        let is_name = every_client().any(|client| client.name() == self.of);
+        if is_name { client.name() == self.of } else { client.name().starts_with(&self.of) }
+    }
+}
+
+/// Those who speak AMQP, and then the others.
+fn every_client() -> impl Iterator<Item = Client> {
+    Client::ALL.into_iter().chain(Client::FLOORS)
 }
 
 /// What was measured of one client in one row.
@@ -167,12 +179,10 @@ pub fn run(options: &Options) -> Result<(Value, String)> {
 /// The clients that are wanted and there.
 fn present(options: &Options, notes: &mut Vec<String>) -> Result<Vec<Client>> {
     let mut clients = Vec::new();
-    for client in Client::ALL.into_iter().chain(Client::FLOORS) {
-        if client.name().starts_with(&options.of) {
-            match client.why_not()? {
-                None => clients.push(client),
-                Some(why) => notes.push(format!("{}: {why}", client.name())),
-            }
+    for client in every_client().filter(|&client| options.wants(client)) {
+        match client.why_not()? {
+            None => clients.push(client),
+            Some(why) => notes.push(format!("{}: {why}", client.name())),
         }
     }
     Ok(clients)

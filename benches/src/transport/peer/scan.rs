@@ -126,7 +126,7 @@ mod tests {
         transfer.message_format = Some(1 << 31);
         transfer.settled = Some(true);
         transfer.more = true;
-        transfer.state = Some(DeliveryState::Received(Received::new(1, 2)));
+        transfer.state = Some(DeliveryState::Received(Received::new(1_u32, 2_u64)));
         transfer.aborted = true;
         let full =
             Transfer { handle: 3, delivery_id: Some(70_000), settled: true, more: true, aborted: true };
