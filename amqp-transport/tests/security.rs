@@ -364,6 +364,43 @@ async fn a_certificate_of_another_authority_is_refused() {
     assert!(is_bad_certificate(&end), "{end:?}");
 }
 
+/// The name of the variable that makes the test program the one whose system trusts the authority in `SSL_CERT_FILE`.
+const TRUSTED_BY_THE_SYSTEM: &str = "SECURITY_TRUSTED_PORT";
+
+#[tokio::test]
+async fn what_the_system_trusts_is_trusted_without_a_word() {
+    if let Ok(port) = std::env::var(TRUSTED_BY_THE_SYSTEM) {
+        let address = format!("amqps://localhost:{port}");
+        within(Connection::connect(&address)).await.unwrap().close().await.unwrap();
+        return;
+    }
+    let ours = Authority::new();
+    let folder = std::env::temp_dir().join(format!("amqp-security-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let trusted = folder.join("ca.pem");
+    std::fs::write(&trusted, ours.pem()).unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener =
+        ListenerOptions::new("server").authenticator(Arc::new(guests())).tls(ours.listener(&["localhost"]));
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "what_the_system_trusts_is_trusted_without_a_word"])
+        .env(TRUSTED_BY_THE_SYSTEM, socket.local_addr().unwrap().port().to_string())
+        .env("SSL_CERT_FILE", &trusted)
+        .env_remove("SSL_CERT_DIR");
+    let (run, accepted) = within(async {
+        tokio::join!(child.output(), async {
+            let incoming = listener.accept(socket.accept().await.unwrap().0).await.unwrap();
+            incoming.connection().closed().await
+        })
+    })
+    .await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    let run = run.unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+    assert_eq!(accepted, ConnectionError::ClosedByPeer(None));
+}
+
 #[tokio::test]
 async fn a_certificate_with_another_name_is_refused() {
     let ours = Authority::new();
@@ -481,6 +518,35 @@ async fn a_client_certificate_is_asked_for_and_demanded_only_when_told() {
         guests(),
     );
     assert!(matches!(ends.await.1, Err(AcceptError::Tls(TlsError::Setup(_)))));
+}
+
+#[tokio::test]
+async fn ready_made_configurations_are_used_as_they_are() {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let ours = Authority::new();
+    let (certificate, key) =
+        ours.issue(&["elsewhere.example"], "server", ExtendedKeyUsagePurpose::ServerAuth);
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der(&ours.pem())).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der(&certificate)], PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+        .unwrap();
+    let client = TlsOptions::new().client_config(Arc::new(client));
+    let server = TlsOptions::new().server_config(Arc::new(server));
+    let end = handshake(client.clone(), server.clone()).await;
+    assert!(is_bad_certificate(&end), "the name is still that of the address: {end:?}");
+    handshake(client.server_name("elsewhere.example"), server).await.unwrap();
 }
 
 #[tokio::test]

@@ -35,6 +35,10 @@ pub enum Sasl {
     /// EXTERNAL (RFC 4422): the identity of the TLS client certificate.
     External,
     /// SCRAM (RFC 5802) with this hash alone: the peer never sees the password and has to prove that it knows it.
+    ///
+    /// The peer says how many times the hash function is applied, which takes time on the thread that drives the
+    /// connection: some milliseconds for what most ask for, up to
+    /// [`Limits::max_scram_iterations`](crate::Limits::max_scram_iterations).
     Scram {
         /// The hash function.
         hash: ScramHash,
