@@ -156,14 +156,14 @@ const CONDITIONS: [(Symbol, bool); 23] = [
     (conditions::ILLEGAL_STATE, true),
     (conditions::CONNECTION_FORCED, true),
     (conditions::FRAMING_ERROR, true),
-    (conditions::CONNECTION_REDIRECT, true),
+    (conditions::CONNECTION_REDIRECT, false),
     (conditions::WINDOW_VIOLATION, true),
     (conditions::ERRANT_LINK, true),
     (conditions::HANDLE_IN_USE, true),
     (conditions::UNATTACHED_HANDLE, true),
     (conditions::DETACH_FORCED, true),
     (conditions::MESSAGE_SIZE_EXCEEDED, false),
-    (conditions::LINK_REDIRECT, true),
+    (conditions::LINK_REDIRECT, false),
     (conditions::STOLEN, false),
 ];
 
