@@ -126,7 +126,8 @@ impl ClientBuilder {
 
     /// Follows a peer that closes the connection and names another host and port (`amqp:connection:redirect`), if
     /// `may_follow` says that these may be trusted with the credentials. By default none is. The other address is
-    /// tried at once, a single time; whatever comes of it, the configured ones are next.
+    /// tried at once, a single time; whatever comes of it, the configured ones are next. At most three redirects are
+    /// followed in a row.
     pub fn follow_redirects(
         mut self,
         may_follow: impl Fn(&str, u16) -> bool + Send + Sync + 'static,

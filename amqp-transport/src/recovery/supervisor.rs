@@ -15,6 +15,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Redirects that are followed in a row without a pause: peers may send a client round in circles.
+const MAX_HOPS: u32 = 3;
+
 /// Makes one attempt to connect.
 pub(super) trait Dial: Send + 'static {
     fn dial(&mut self, address: Address) -> impl Future<Output = Result<Connection, Trouble>> + Send;
@@ -28,6 +31,8 @@ pub(super) struct Supervisor<D> {
     pub(super) may_follow: Arc<MayFollow>,
     turn: usize,
     redirected: Option<Address>,
+    /// Redirects followed since the last pause.
+    hops: u32,
     pauses: Pauses,
     /// Attempts in a row that failed.
     attempts: u32,
@@ -50,6 +55,7 @@ impl<D: Dial> Supervisor<D> {
             may_follow,
             turn: 0,
             redirected: None,
+            hops: 0,
             pauses: Pauses::new(back_off),
             attempts: 0,
             lasting: 0,
@@ -96,14 +102,14 @@ impl<D: Dial> Supervisor<D> {
                 self.lasting = 0;
             }
             self.attempts = 0;
-            let is_redirected = self.redirect(error.remote_error(), &address);
+            if self.redirect(error.remote_error(), &address) {
+                continue;
+            }
             let trouble = Trouble::Lost(error);
             if let Err(error) = self.count(&trouble) {
                 return error;
             }
-            if !is_redirected {
-                self.pause(trouble).await;
-            }
+            self.pause(trouble).await;
         }
     }
 
@@ -128,11 +134,13 @@ impl<D: Dial> Supervisor<D> {
                 Err(trouble) => trouble,
             };
             tracing::warn!(address = %shown, attempt, error = %trouble, "client could not connect");
-            if let Trouble::Connect(ConnectError::Connection(error)) = &trouble {
-                self.redirect(error.remote_error(), &shown);
+            if let Trouble::Connect(ConnectError::Connection(error)) = &trouble
+                && self.redirect(error.remote_error(), &shown)
+            {
+                continue;
             }
             self.count(&trouble)?;
-            if left == 0 && self.redirected.is_none() {
+            if left == 0 {
                 self.pause(trouble).await;
                 left = self.addresses.len();
             }
@@ -173,6 +181,10 @@ impl<D: Dial> Supervisor<D> {
             tracing::warn!(%from, "a redirect names no host");
             return false;
         };
+        if self.hops >= MAX_HOPS {
+            tracing::warn!(%from, "a redirect is not followed: there were too many in a row");
+            return false;
+        }
         let Some(like) = self.addresses.first() else { return false };
         let port = redirect.port.unwrap_or_else(|| like.port());
         if !(self.may_follow)(&host, port) {
@@ -180,11 +192,13 @@ impl<D: Dial> Supervisor<D> {
             return false;
         }
         tracing::info!(%from, host, port, "client is redirected");
+        self.hops += 1;
         self.redirected = Some(like.clone().at(host, port));
         true
     }
 
     async fn pause(&mut self, reason: Trouble) {
+        self.hops = 0;
         let delay = self.pauses.next(random_share());
         tracing::debug!(?delay, "client waits before it connects again");
         self.core.state.send_replace(ClientState::Waiting { delay, reason });

@@ -145,3 +145,19 @@ async fn the_state_tells_each_step() {
     );
     running.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_redirect_in_circles_are_given_up_and_not_followed_for_ever() {
+    let mut elsewhere = Redirect::default();
+    (elsewhere.network_host, elsewhere.port) = (Some("other".to_owned()), Some(9));
+    let error = elsewhere.connection_error();
+    let dialer =
+        Refusing::new(ConnectError::Connection(crate::ConnectionError::ClosedByPeer(Some(error.clone()))));
+    let mut supervisor = supervisor([1], Patience::default(), &dialer);
+    supervisor.may_follow = Arc::new(|host, port| host == "other" && port == 9);
+    let core = Arc::clone(&supervisor.core);
+    supervisor.run().await;
+    assert!(matches!(&*core.live.borrow(), Live::Ended(ClientError::GaveUp { .. })));
+    let ports: Vec<_> = dialer.attempts().into_iter().map(|(_, port)| port).collect();
+    assert_eq!(ports, [1, 9, 9, 9, 1, 9, 9, 9, 1, 9, 9, 9]);
+}
