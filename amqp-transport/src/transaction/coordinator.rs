@@ -305,3 +305,100 @@ fn told(result: Result<(), SettleError>) {
         tracing::debug!(%error, "a controller left before it was answered");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{ConnectOptions, Connection};
+    use crate::engine::sasl::StaticCredentials;
+    use crate::engine::{LinkOptions, Termini};
+    use crate::listener::ListenerOptions;
+    use crate::sender::Sender;
+    use amqp_codec::messaging::{Message, Source};
+    use amqp_codec::transactions::{Declare, Discharge};
+    use amqp_codec::transport::SenderSettleMode;
+    use amqp_codec::types::{Symbol, Value};
+
+    /// A link to a coordinator that is not as a [`Controller`](super::super::Controller) makes it.
+    async fn controlled(
+        mode: SenderSettleMode,
+        outcomes: &[&'static str],
+    ) -> (Connection, Sender, ControlLink) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let anyone = StaticCredentials { anonymous: true, users: Vec::new() };
+        let listener = ListenerOptions::new("resource").authenticator(Arc::new(anyone));
+        let client = ConnectOptions::new("amqp://localhost".parse().unwrap());
+        let (client, incoming) = tokio::join!(client.connect_over(near), listener.accept(far));
+        let (client, incoming) = (client.unwrap(), incoming.unwrap());
+        let session = client.session().await.unwrap();
+        let mut link = LinkOptions::sender("control", "");
+        let outcomes = outcomes.iter().map(|outcome| Symbol::from_static(outcome)).collect();
+        let source = Source { outcomes, ..Source::default() };
+        let target = Some(TargetArchetype::Coordinator(Target::new()));
+        link.termini = Termini { source: Some(source), target };
+        link.snd_settle_mode = mode;
+        let (link, control) = tokio::join!(session.attach(link), async {
+            Coordinator::new().accept(incoming.next_link().await.unwrap()).unwrap()
+        });
+        (client, Sender::new(link.unwrap()), control)
+    }
+
+    async fn refused(
+        control: &mut ControlLink,
+        sender: &Sender,
+        message: impl Into<crate::Payload>,
+    ) -> Symbol {
+        tokio::select! {
+            outcome = sender.send(message) => match outcome.unwrap() {
+                Outcome::Rejected(Some(error)) => error.condition,
+                outcome => unreachable!("{outcome}"),
+            },
+            discharge = control.next() => unreachable!("{discharge:?}"),
+        }
+    }
+
+    // §4.3
+    #[tokio::test]
+    async fn a_declaration_that_comes_settled_costs_the_controller_its_link() {
+        let (_client, sender, mut control) = controlled(SenderSettleMode::Settled, &[]).await;
+        let declare = Control::Declare(Declare::new()).to_message();
+        let (end, (), none) = tokio::join!(
+            sender.detached(),
+            async { sender.send_settled(declare).await.unwrap() },
+            control.next()
+        );
+        assert!(none.is_none());
+        let LinkError::DetachedByPeer(Some(error)) = end else { unreachable!("{end}") };
+        assert_eq!(error.condition, conditions::NOT_ALLOWED);
+    }
+
+    // §4.5
+    #[tokio::test]
+    async fn what_is_neither_declaration_nor_discharge_is_rejected() {
+        let (_client, sender, mut control) = controlled(SenderSettleMode::Unsettled, &[]).await;
+        let mut global = Declare::new();
+        global.global_id = Some(Value::from("elsewhere"));
+        let unknown = Discharge::new(Bytes::from_static(b"unknown"));
+        for (message, condition) in [
+            (crate::Payload::from(Message::data("x")), conditions::DECODE_ERROR),
+            (Message::value("x").into(), conditions::DECODE_ERROR),
+            (b"nothing".to_vec().into(), conditions::DECODE_ERROR),
+            (Control::Declare(global).to_message().into(), conditions::NOT_IMPLEMENTED),
+            (Control::Discharge(unknown).to_message().into(), conditions::TRANSACTION_UNKNOWN_ID),
+        ] {
+            assert_eq!(refused(&mut control, &sender, message).await, condition);
+        }
+    }
+
+    // §4.3
+    #[tokio::test]
+    async fn a_controller_whose_source_knows_no_rejection_is_detached_instead() {
+        let outcomes = ["amqp:accepted:list", "amqp:declared:list"];
+        let (_client, sender, mut control) = controlled(SenderSettleMode::Unsettled, &outcomes).await;
+        let unknown = Control::Discharge(Discharge::new(Bytes::from_static(b"unknown"))).to_message();
+        let (end, sent, none) = tokio::join!(sender.detached(), sender.send(unknown), control.next());
+        assert!(sent.is_err() && none.is_none());
+        let LinkError::DetachedByPeer(Some(error)) = end else { unreachable!("{end}") };
+        assert_eq!(error.condition, conditions::TRANSACTION_UNKNOWN_ID);
+    }
+}
