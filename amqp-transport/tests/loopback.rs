@@ -53,6 +53,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
 }
 
+// §3.4
 #[tokio::test]
 async fn each_outcome_reaches_the_sender() {
     within(async {

@@ -450,7 +450,7 @@ impl Engine {
     /// # Errors
     /// Why the link ended.
     pub fn credit(&mut self, key: LinkKey) -> Result<u32, LinkError> {
-        let mut has_room = self.io.has_room();
+        let mut has_room = self.io.has_room_for_messages();
         self.io.is_wanted |= !has_room;
         let limit = self.io.limits.max_unsettled;
         let link = self.usable(key)?;
@@ -483,7 +483,7 @@ impl Engine {
         if sender.max_message_size > 0 && size > sender.max_message_size {
             return Err(SendError::TooLarge { size, limit: sender.max_message_size });
         }
-        let number = sender.push(Outgoing {
+        let delivery = Outgoing {
             payload: delivery.payload,
             message_format: delivery.message_format,
             settled: delivery.settled,
@@ -494,7 +494,10 @@ impl Engine {
             state: delivery.state,
             id: None,
             stream: None,
-        });
+        };
+        let cost = delivery.cost();
+        let number = sender.push(delivery);
+        self.io.waiting_bytes = self.io.waiting_bytes.saturating_add(cost);
         if let (Some(session), Some(link)) = (self.sessions.get_mut(session_key.0), self.links.get_mut(key.0))
         {
             session.make_ready(key, link, &mut self.io);

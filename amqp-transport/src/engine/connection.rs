@@ -120,6 +120,7 @@ impl Engine {
                 max_frame_size: FRAME_BEFORE_OPEN,
                 is_wanted: false,
                 first_id: Serial(0),
+                waiting_bytes: 0,
                 partial_bytes: 0,
                 counters: Counters::new(now),
                 limits,
@@ -205,7 +206,7 @@ impl Engine {
             match taken {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => return self.fail(error, now),
+                Err(error) => self.fail(error, now),
             }
         }
         input.clear();
@@ -540,6 +541,7 @@ impl Engine {
                 format!("{} came on channel {channel}, which has no session", performative.name()),
             ));
         };
+        let sessions = self.sessions.len();
         let Some(session) = self.sessions.get_mut(key.0) else { return Ok(()) };
         if session.state == SessionState::EndSent && !matches!(performative, Performative::End(_)) {
             return Ok(());
@@ -547,6 +549,12 @@ impl Engine {
         let (links, io) = (&mut self.links, &mut self.io);
         let handled = match performative {
             Performative::Attach(attach) => match session.on_attach(attach, links, io) {
+                Ok(Some(_)) if links.len() >= most_links(&io.limits, sessions) => {
+                    Err(Fault::Session(ErrorInfo::new(
+                        conditions::RESOURCE_LIMIT_EXCEEDED,
+                        "links are asked for and taken back faster than they are answered",
+                    )))
+                }
                 Ok(Some(request)) => {
                     self.on_link_request(key, request);
                     Ok(())
@@ -843,4 +851,10 @@ impl Engine {
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }
+}
+
+/// What may be attached at once, as much again that has ended and is not forgotten, and some for those who are slow.
+fn most_links(limits: &Limits, sessions: usize) -> usize {
+    let handles = index(limits.handle_max).saturating_add(1);
+    handles.saturating_mul(2 * sessions).saturating_add(1024)
 }

@@ -41,7 +41,8 @@ pub struct Limits {
     /// Iterations of the hash function that a listener may ask for in SCRAM, 4096 and up. Default 600,000, what is
     /// advised for SHA-256 today and takes some tenths of a second: more would let a hostile peer burn time.
     pub max_scram_iterations: u32,
-    /// Octets of outgoing frames that may wait for the socket before sends have to wait. Default 1 MiB.
+    /// Octets of outgoing messages and frames that may wait, for the session's window or for the socket, before sends have
+    /// to wait. Default 1 MiB.
     pub max_queued_bytes: usize,
     /// Deliveries sent and not settled, per session: beyond that sends wait as they do without credit. What is received
     /// unsettled is bounded by the credit that is granted. Default 100,000.

@@ -168,6 +168,8 @@ pub(crate) struct Io {
     pub(crate) is_wanted: bool,
     /// Where the numbers of new sessions and links start.
     pub(crate) first_id: Serial,
+    /// Octets of whole messages that were handed over and have not left.
+    pub(crate) waiting_bytes: usize,
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
     pub(crate) counters: Counters,
@@ -208,6 +210,12 @@ impl Io {
             self.frame_log.frame(Direction::Sent, Some(0), &Bytes::new(), 0);
         }
         self.outbox.empty_frame();
+    }
+
+    /// Whether more messages may be handed over: those that wait for credit or the window count too, because a peer
+    /// may grant endless credit and never open its window.
+    pub(crate) fn has_room_for_messages(&self) -> bool {
+        self.outbox.len().saturating_add(self.waiting_bytes) < self.limits.max_queued_bytes
     }
 
     /// Whether more transfers may be put in the outbox.

@@ -20,6 +20,8 @@ pub struct Usage {
     pub unsettled_places: usize,
     /// Deliveries handed over whose last frame has not left.
     pub waiting_to_send: usize,
+    /// Octets of them, but for those that come in parts.
+    pub waiting_bytes: usize,
     /// Deliveries received that nobody has taken.
     pub waiting_to_be_taken: usize,
     /// Octets of deliveries of which frames are missing.
@@ -37,6 +39,7 @@ impl Engine {
         let mut usage = Usage {
             sessions: self.sessions.len(),
             links: self.links.len(),
+            waiting_bytes: self.io.waiting_bytes,
             partial_bytes: self.io.partial_bytes,
             queued_bytes: self.io.outbox.len(),
             events: self.io.events.len(),

@@ -109,7 +109,7 @@ impl App {
 
     // ---- events -------------------------------------------------------------------------------------------
 
-    /// Takes all events, then looks whether one was missing.
+    /// Takes all events.
     pub(crate) fn hear(&mut self, desk: &mut Desk<'_>) -> Checked {
         let mut events = 0;
         while let Some(event) = desk.engine.poll_event() {
@@ -122,6 +122,11 @@ impl App {
         for story in std::mem::take(&mut self.to_check) {
             desk.ledger.check_told(story)?;
         }
+        Ok(())
+    }
+
+    /// Output was taken: whoever waits for something that is there was told.
+    pub(crate) fn check_told(&mut self, desk: &mut Desk<'_>) -> Checked {
         for link in self.links.iter().filter(|link| link.state == State::Attached) {
             let name = &desk.ledger.stories[link.story].name;
             if link.is_blocked && desk.engine.credit(link.key).is_ok_and(|credit| credit > 0) {

@@ -198,6 +198,7 @@ impl World {
             self.take_output(who)?;
             // Taking output may have made room, and told so.
             self.with(who, App::hear)?;
+            self.with(who, App::check_told)?;
             self.ends[who.index()].is_stale = false;
         }
         let end = &mut self.ends[who.index()];

@@ -33,6 +33,12 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// What it holds while it waits, in octets: what is left of the message, and a little for the rest of it, so that
+    /// endless empty messages are not free.
+    pub(crate) fn cost(&self) -> usize {
+        self.payload.len() + 64
+    }
+
     /// Whether it waits for octets.
     pub(crate) fn is_idle(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.is_idle())

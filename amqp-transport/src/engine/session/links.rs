@@ -76,16 +76,16 @@ impl Session {
             )));
         }
         let handle = attach.handle;
-        let answered = self.local_handles.iter().flatten().copied().find(|key| {
-            links.get(key.0).is_some_and(|link| {
-                let awaits_attach = match link.state {
-                    LinkState::AttachSent => true,
-                    LinkState::DetachSent => link.remote_attach.is_none(),
-                    _ => false,
-                };
-                awaits_attach && link.role() != attach.role && link.name == attach.name
+        let awaits = |state: LinkState| {
+            self.local_handles.iter().flatten().copied().find(|key| {
+                links.get(key.0).is_some_and(|link| {
+                    let is_unanswered = link.state == state && link.remote_attach.is_none();
+                    is_unanswered && link.role() != attach.role && link.name == attach.name
+                })
             })
-        });
+        };
+        // One that was given up before it was answered is older than one of the same name that was asked for since.
+        let answered = awaits(LinkState::DetachSent).or_else(|| awaits(LinkState::AttachSent));
         let Some(key) = answered else { return Ok(Some(attach)) };
         self.set_remote_handle(handle, Some(key));
         let Some(link) = links.get_mut(key.0) else { return Ok(None) };
@@ -227,6 +227,7 @@ impl Session {
                     }
                 }
                 for queued in std::mem::take(&mut sender.queue) {
+                    io.waiting_bytes = io.waiting_bytes.saturating_sub(queued.cost());
                     // A delivery whose first frame left unsettled stands in `sent` and was told above.
                     if queued.id.is_none() || queued.is_told_when_sent {
                         io.outcome(key, queued.token, queued.number, None);

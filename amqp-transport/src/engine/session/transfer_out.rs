@@ -75,13 +75,17 @@ impl Session {
         // Within a transaction every frame says so (§4.4.1).
         transfer.state = delivery.state.as_deref().cloned();
         let chunk = delivery.cut(&mut transfer, io.max_frame_size);
-        link.traffic.octets += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        let sent_octets = chunk.len();
+        link.traffic.octets += u64::try_from(sent_octets).unwrap_or(u64::MAX);
         self.transfers_out += 1;
         io.send_transfer(self.local_channel, &transfer, chunk);
         self.outgoing.on_send();
         let (token, number) = (delivery.token, delivery.number);
         let is_told = !transfer.more && !transfer.aborted && delivery.is_told_when_sent;
         let is_streamed = delivery.stream.is_some();
+        let relieved =
+            if is_streamed { 0 } else { sent_octets } + if transfer.more { 0 } else { delivery.cost() };
+        io.waiting_bytes = io.waiting_bytes.saturating_sub(relieved);
         let mut has_more = !sender.queue.is_empty();
         if transfer.more {
             has_more = !delivery.is_idle();
@@ -119,7 +123,9 @@ impl Session {
                 stream.abort();
             }
         } else {
-            sender.queue.remove(place);
+            if let Some(removed) = sender.queue.remove(place) {
+                io.waiting_bytes = io.waiting_bytes.saturating_sub(removed.cost());
+            }
             sender.not_started = sender.not_started.saturating_sub(1);
             self.drain_if_idle(key, link, io);
         }

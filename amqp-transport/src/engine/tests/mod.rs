@@ -2,8 +2,11 @@
 
 mod connection;
 mod edges;
+mod endings;
 mod gaps;
+mod hostile;
 mod link;
+mod pitfalls;
 mod session;
 mod streams;
 mod transactions;
