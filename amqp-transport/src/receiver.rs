@@ -51,7 +51,8 @@ impl Receiver {
         self.link.shared().look(|state| state.engine.queued(self.link.key))
     }
 
-    /// Grants this much credit in all, for [`Credit::Manual`]: it replaces what is left of an earlier grant.
+    /// Grants this much credit in all, for [`Credit::Manual`](crate::Credit::Manual): it replaces what is left of an
+    /// earlier grant.
     ///
     /// # Errors
     /// Why the link ended.
