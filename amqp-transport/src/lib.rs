@@ -83,6 +83,8 @@ mod session;
 #[cfg(feature = "tokio")]
 mod stream_receiver;
 #[cfg(feature = "tokio")]
+mod suspended;
+#[cfg(feature = "tokio")]
 mod takeover;
 pub mod transaction;
 
@@ -90,7 +92,6 @@ pub mod transaction;
 pub use connection::{ConnectError, ConnectOptions, Connection};
 #[cfg(feature = "tokio")]
 pub use delivery::Delivery;
-pub use engine::AbortPolicy;
 pub use engine::credit::Credit;
 pub use engine::event::DeliveryNumber;
 pub use engine::frame_log::FrameLog;
@@ -100,6 +101,7 @@ pub use engine::sasl::{
     ScramCredentials, ScramHash, StaticCredentials,
 };
 pub use engine::stats::{ConnectionStats, Latency, LinkStats, SessionStats};
+pub use engine::{AbortPolicy, Fate, UnsettledDelivery};
 pub use error::{
     ConnectionError, LinkError, NotAccepted, Outcome, SendError, SessionError, SettleError, StreamError,
 };
@@ -125,3 +127,5 @@ pub use sender::{Confirmation, Payload, Sender, TryDeliverError};
 pub use session::Session;
 #[cfg(feature = "tokio")]
 pub use stream_receiver::{MessageReader, StreamReceiver};
+#[cfg(feature = "tokio")]
+pub use suspended::{ResumeError, ResumedDelivery, ResumedSender, SuspendedReceiver, SuspendedSender};

@@ -1,7 +1,7 @@
 //! How links are to be, as users ask for them. What both directions have in common is written once.
 
 use crate::engine::credit::Credit;
-use crate::engine::{AbortPolicy, LinkOptions, Termini};
+use crate::engine::{AbortPolicy, LinkOptions, Resumption, Termini};
 use crate::filter::Filter;
 use amqp_codec::messaging::{
     DeliveryState, LifetimePolicy, Source, Target, TerminusDurability, TerminusExpiryPolicy,
@@ -105,6 +105,14 @@ macro_rules! common_options {
             pub fn expiry(mut self, policy: TerminusExpiryPolicy, after: Duration) -> Self {
                 self.$theirs.expiry_policy = policy;
                 self.$theirs.timeout = u32::try_from(after.as_secs()).unwrap_or(u32::MAX);
+                self
+            }
+
+            /// Makes the link one that can be suspended and resumed (§2.6.13): what is unsettled is kept until it is settled,
+            /// but for messages in parts and within transactions. The peer has to support it; see [`Session::resume_sender`](crate::Session::resume_sender) and
+            /// [`Session::resume_receiver`](crate::Session::resume_receiver).
+            pub fn resumable(mut self) -> Self {
+                self.link.resumption = Some(Resumption::default());
                 self
             }
 

@@ -12,6 +12,7 @@ use crate::net::websocket;
 use crate::receiver::Receiver;
 use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
+use crate::runtime::shared::Shared;
 use crate::sender::Sender;
 use crate::session::{LinkHandle, SessionHandle};
 use crate::stream_receiver::StreamReceiver;
@@ -375,6 +376,10 @@ impl LinkRequest {
     #[must_use]
     pub fn attach(&self) -> Option<&Attach> {
         self.attach.as_ref()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.session.shared()
     }
 
     /// The session that the link is to be on.

@@ -5,8 +5,10 @@ use crate::engine::LinkStatus;
 use crate::engine::stats::LinkStats;
 use crate::error::LinkError;
 use crate::session::LinkHandle;
+use crate::suspended::SuspendedReceiver;
 use amqp_codec::transport::{Attach, ErrorInfo};
 use amqp_codec::types::Value;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// A link to receive on. Clones are the same link; it is closed when the last one, and the last of its deliveries, is
@@ -154,6 +156,27 @@ impl Receiver {
     /// Why the link had ended before.
     pub async fn detach(&self) -> Result<(), LinkError> {
         self.link.detach(false, None).await
+    }
+
+    /// Detaches the link, if it has not ended already, and gives what is unsettled on it: to be resumed on the same session,
+    /// another one or another connection with [`Session::resume_receiver`](crate::Session::resume_receiver). Deliveries
+    /// that were taken cannot be settled any more: their verdicts go to [`SuspendedReceiver::decide`]. `None` if the link
+    /// was not attached as [`resumable`](crate::ReceiverOptions::resumable).
+    ///
+    /// Dropping the future does not stop the detaching.
+    pub async fn suspend(&self) -> Option<SuspendedReceiver> {
+        if let Err(error) = self.link.detach(false, None).await {
+            tracing::debug!(link = self.link.name, %error, "a link had ended before it was suspended");
+        }
+        let unsettled = self.link.shared().act(|state| state.engine.take_unsettled(self.link.key))?;
+        Some(SuspendedReceiver::new(self.link.name.clone(), unsettled))
+    }
+
+    /// The tags of deliveries that the link was resumed with and that the peer has not come back to yet: those without a
+    /// verdict it sends once more, the others it settles.
+    #[must_use]
+    pub fn unresolved(&self) -> Vec<Bytes> {
+        self.link.shared().look(|state| state.engine.unresolved(self.link.key))
     }
 
     /// Waits until the link ends, and tells why.

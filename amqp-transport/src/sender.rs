@@ -7,6 +7,7 @@ use crate::error::{LinkError, Outcome, SendError, SettleError};
 use crate::message_writer::MessageWriter;
 use crate::runtime::shared::TO_QUEUE;
 use crate::session::LinkHandle;
+use crate::suspended::SuspendedSender;
 use crate::transaction::{Provisional, TransactionId};
 use amqp_codec::Encode;
 use amqp_codec::messaging::{Body, DeliveryState, Message};
@@ -410,6 +411,20 @@ impl Sender {
     /// Why the link had ended before.
     pub async fn detach(&self) -> Result<(), LinkError> {
         self.link.detach(false, None).await
+    }
+
+    /// Detaches the link, if it has not ended already, and gives what is unsettled on it: to be resumed on the same session,
+    /// another one or another connection with [`Session::resume_sender`](crate::Session::resume_sender). Confirmations that
+    /// are still awaited fail with [`SendError::Unknown`]; what became of their messages is told when the link is resumed.
+    /// `None` if it was not attached as [`resumable`](crate::SenderOptions::resumable).
+    ///
+    /// Dropping the future does not stop the detaching.
+    pub async fn suspend(&self) -> Option<SuspendedSender> {
+        if let Err(error) = self.link.detach(false, None).await {
+            tracing::debug!(link = self.link.name, %error, "a link had ended before it was suspended");
+        }
+        let unsettled = self.link.shared().act(|state| state.engine.take_unsettled(self.link.key))?;
+        Some(SuspendedSender::new(self.link.name.clone(), unsettled))
     }
 
     /// Waits until the link ends, and tells why.

@@ -4,8 +4,8 @@
 use amqp_codec::messaging::{LifetimePolicy, Message, Source, Target, TerminusExpiryPolicy};
 use amqp_codec::transport::conditions;
 use amqp_transport::{
-    Address, ConnectOptions, Connection, Credit, Filter, Incoming, LinkError, ListenerOptions,
-    ReceiverOptions, Redirect, SenderOptions, StaticCredentials,
+    Address, ConnectOptions, Connection, Credit, Fate, Filter, Incoming, LinkError, ListenerOptions, Outcome,
+    ReceiverOptions, Redirect, SendError, SenderOptions, StaticCredentials,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,6 +223,134 @@ async fn the_anonymous_terminus_is_not_tried_where_it_is_not_offered() {
             request.accept_as_receiver(Target::default(), Credit::Auto(1)).unwrap()
         });
         assert_eq!(sender.unwrap().address(), None);
+    })
+    .await;
+}
+
+// §2.6.13
+#[tokio::test]
+async fn a_sender_is_resumed_on_a_new_connection_and_nothing_is_lost_or_doubled() {
+    within(async {
+        let listener = listener();
+        let (client, incoming) = connect(&listener, ANYONE, "app").await;
+        let options = || SenderOptions::new("q").name("orders").resumable();
+        let (sender, receiver) = tokio::join!(client.sender(options()), async {
+            let request = incoming.next_link().await.unwrap();
+            assert!(!request.is_resumed());
+            request.accept_as_resumable_receiver(Target::new("q"), Credit::Auto(10)).unwrap()
+        });
+        let sender = sender.unwrap();
+        let mut awaited = Vec::new();
+        for n in 0..4_u32 {
+            awaited.push(sender.deliver(Message::value(n)).await.unwrap());
+        }
+        // One is settled; two are worked on when the connection is lost, and one of them was done.
+        receiver.recv().await.unwrap().accept().unwrap();
+        awaited.remove(0).await.unwrap().accepted().unwrap();
+        let done = receiver.recv().await.unwrap();
+        let undone = receiver.recv().await.unwrap();
+        while receiver.queued() == 0 {
+            tokio::task::yield_now().await;
+        }
+        incoming.connection().close().await.unwrap();
+        for confirmation in awaited {
+            assert!(matches!(confirmation.await.unwrap_err(), SendError::Unknown(_)));
+        }
+        let suspended = sender.suspend().await.unwrap();
+        let mut held = receiver.suspend().await.unwrap();
+        assert!(held.decide(done.delivery_tag(), Outcome::Accepted));
+        assert!(!held.decide(b"another", Outcome::Accepted));
+        done.accept().unwrap_err();
+        drop(undone);
+        assert_eq!((suspended.unsettled().len(), held.unsettled().count()), (3, 3));
+
+        let (client, incoming) = connect(&listener, ANYONE, "app").await;
+        let session = client.session().await.unwrap();
+        let (resumed, receiver) = tokio::join!(session.resume_sender(suspended, options()), async {
+            let request = incoming.next_link().await.unwrap();
+            assert!(request.is_resumed());
+            assert_eq!(request.attach().unwrap().unsettled.as_ref().unwrap().len(), 3);
+            request.resume_as_receiver(held, Target::new("q"), Credit::Auto(10)).unwrap()
+        });
+        let resumed = resumed.unwrap();
+        let fates: Vec<_> = resumed.deliveries.iter().map(|delivery| delivery.fate.clone()).collect();
+        assert_eq!(fates, [Fate::Settled(Outcome::Accepted), Fate::Resumed, Fate::Resumed]);
+        for n in [2_u32, 3] {
+            let delivery = receiver.recv().await.unwrap();
+            assert_eq!(delivery.message().unwrap(), Message::value(n));
+            delivery.accept().unwrap();
+        }
+        assert!(receiver.unresolved().is_empty());
+        for delivery in resumed.deliveries {
+            delivery.outcome.await.unwrap().accepted().unwrap();
+        }
+        let (sent, ()) = tokio::join!(resumed.sender.send(Message::value(9_u32)), async {
+            receiver.recv().await.unwrap().accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+    })
+    .await;
+}
+
+// §2.6.13
+#[tokio::test]
+async fn a_receiver_is_resumed_on_the_same_session_with_a_message_sent_halfway() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let session = client.session().await.unwrap();
+        let options = || ReceiverOptions::new("q").name("orders").resumable();
+        let (receiver, sender) = tokio::join!(session.receiver(options()), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_resumable_sender(Source::new("q")).unwrap()
+        });
+        let receiver = receiver.unwrap();
+        sender.credit_available().await.unwrap();
+        let large = Message::data(vec![7; 3_000_000]);
+        let _unknown = sender.deliver(large.clone()).await.unwrap();
+        let held = receiver.suspend().await.unwrap();
+        let suspended = sender.suspend().await.unwrap();
+        assert_eq!(suspended.unsettled().len(), 1);
+        let (receiver, resumed) = tokio::join!(session.resume_receiver(held, options()), async {
+            let request = incoming.next_link().await.unwrap();
+            request.resume_as_sender(suspended, Source::new("q")).unwrap()
+        });
+        let receiver = receiver.unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        assert_eq!(delivery.message().unwrap(), large);
+        delivery.accept().unwrap();
+        for delivery in resumed.deliveries {
+            delivery.outcome.await.unwrap().accepted().unwrap();
+        }
+    })
+    .await;
+}
+
+// §2.6.13
+#[tokio::test]
+async fn a_refused_resumption_gives_everything_back() {
+    within(async {
+        let listener = listener();
+        let (client, incoming) = connect(&listener, ANYONE, "app").await;
+        let session = client.session().await.unwrap();
+        let (sender, _receiver) = tokio::join!(session.sender(SenderOptions::new("q").resumable()), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        });
+        let sender = sender.unwrap();
+        let _unknown = sender.deliver(Message::data("x")).await.unwrap();
+        let suspended = sender.suspend().await.unwrap();
+        let (refused, ()) = tokio::join!(session.resume_sender(suspended, SenderOptions::new("q")), async {
+            let request = incoming.next_link().await.unwrap();
+            request.refuse(amqp_codec::transport::ErrorInfo::new(conditions::NOT_IMPLEMENTED, "no"));
+        });
+        let error = refused.unwrap_err();
+        assert_eq!(error.error.remote_error().unwrap().condition, conditions::NOT_IMPLEMENTED);
+        assert_eq!(error.suspended.unsettled().len(), 1);
+        let (plain, _receiver) = tokio::join!(session.sender(SenderOptions::new("q")), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        });
+        assert!(plain.unwrap().suspend().await.is_none(), "it was not made to be resumed");
     })
     .await;
 }

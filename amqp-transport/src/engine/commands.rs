@@ -4,17 +4,19 @@ use super::credit::Credit;
 use super::event::{DeliveryNumber, Token};
 use super::limits::Limits;
 use super::link::receiver::{Incoming, ReceiverLink};
+use super::link::resume::UnsettledDelivery;
 use super::link::sender::{Outgoing, SenderLink};
 use super::link::{Kind, Link, LinkState};
-use super::options::AbortPolicy;
 use super::options::LinkAnswer;
+use super::options::{AbortPolicy, Resumption};
+use super::resumption::resume;
 use super::session::SessionState;
 use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::frame::FrameHeader;
 use amqp_codec::messaging::{DeliveryState, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
-use amqp_codec::types::{Fields, Symbol};
+use amqp_codec::types::{Fields, Map, Symbol};
 use amqp_codec::{ByteString, Encode};
 use bytes::Bytes;
 
@@ -47,6 +49,8 @@ pub struct LinkOptions {
     /// The largest message that a receiver takes, in octets, in place of
     /// [`Limits::max_message_size`](super::Limits::max_message_size); 0 for no limit, the default with `streams`.
     pub max_message_size: Option<u64>,
+    /// Whether the link can be resumed, and with what.
+    pub resumption: Option<Resumption>,
 }
 
 impl LinkOptions {
@@ -78,6 +82,7 @@ impl LinkOptions {
             abort_policy: AbortPolicy::Abort,
             streams: false,
             max_message_size: None,
+            resumption: None,
         }
     }
 }
@@ -263,6 +268,7 @@ impl Engine {
             }
         };
         let mut link = Link::new(key, options.name.clone(), LinkState::AttachSent, kind);
+        let resumption = options.resumption;
         let mut attach = Attach::new(options.name, 0_u32, options.role);
         attach.snd_settle_mode = options.snd_settle_mode;
         attach.rcv_settle_mode = options.rcv_settle_mode;
@@ -274,6 +280,9 @@ impl Engine {
         match options.role {
             Role::Sender => attach.initial_delivery_count = Some(self.io.first_id.0),
             Role::Receiver => attach.max_message_size = Some(limit).filter(|size| *size > 0),
+        }
+        if let Some(resumption) = resumption {
+            resume(&mut link, resumption, &mut attach, self.io.max_frame_size);
         }
         // The handle is not known yet: it may take four octets more.
         let (size, limit) = (attach.encoded_len() + FrameHeader::LEN + 4, self.io.max_frame_size);
@@ -328,7 +337,14 @@ impl Engine {
                 attach.max_message_size = Some(limit).filter(|size| *size > 0);
             }
         }
+        if remote.unsettled.is_some() {
+            // The answer to a link that is resumed tells what is unsettled, be it nothing.
+            attach.unsettled = Some(Map::new());
+        }
         let session_key = link.session;
+        if let Some(resumption) = answer.resumption {
+            resume(link, resumption, &mut attach, self.io.max_frame_size);
+        }
         let Some(session) = self.sessions.get_mut(session_key.0) else {
             return Err(SessionError::EndedLocally.into());
         };
@@ -483,6 +499,14 @@ impl Engine {
         if sender.max_message_size > 0 && size > sender.max_message_size {
             return Err(SendError::TooLarge { size, limit: sender.max_message_size });
         }
+        // What a transaction covers is rolled back when its link is lost: it is not to be sent again.
+        let kept = (sender.resume.is_some() && delivery.state.is_none()).then(|| {
+            Box::new(UnsettledDelivery {
+                tag: None,
+                payload: delivery.payload.clone(),
+                message_format: delivery.message_format,
+            })
+        });
         let delivery = Outgoing {
             payload: delivery.payload,
             message_format: delivery.message_format,
@@ -490,6 +514,8 @@ impl Engine {
             token: delivery.token,
             number: DeliveryNumber(0),
             is_told_when_sent: false,
+            resumes: false,
+            kept,
             tag: delivery.tag,
             state: delivery.state,
             id: None,

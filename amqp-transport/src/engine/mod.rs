@@ -95,6 +95,7 @@ pub(crate) mod limits;
 mod link;
 mod options;
 mod outbox;
+mod resumption;
 pub(crate) mod sasl;
 mod serial;
 mod session;
@@ -113,7 +114,8 @@ pub use event::{DeliveryNumber, Event, Token};
 pub use frame_log::FrameLog;
 pub use limits::Limits;
 pub use link::receiver::Incoming;
-pub use options::{AbortPolicy, LinkAnswer};
+pub use link::resume::{Fate, UnsettledDelivery};
+pub use options::{AbortPolicy, LinkAnswer, Resumption, Unsettled};
 pub use sasl::{
     Authenticator, BearerRefusal, BearerToken, ClientCertificate, Identity, Mechanism, Nonce, Sasl,
     SaslFault, ScramCredentials, ScramHash, StaticCredentials,

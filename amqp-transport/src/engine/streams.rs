@@ -32,6 +32,8 @@ impl Engine {
             .filter(|queued| queued.number == number)
         {
             queued.stream = Some(Box::default());
+            // Its octets are nowhere to be had again.
+            queued.kept = None;
         }
         if !first.is_empty() {
             self.write_stream(key, number, first)?;

@@ -1,6 +1,7 @@
 //! Links (§2.6): one direction of messages between two termini, from attach to detach.
 
 pub(crate) mod receiver;
+pub(crate) mod resume;
 pub(crate) mod sender;
 pub(crate) mod stream_in;
 pub(crate) mod stream_out;

@@ -2,6 +2,7 @@
 
 use super::super::credit::{Credit, ReceiverCredit};
 use super::super::serial::Serial;
+use super::resume::ReceiverResume;
 use super::stream_in::Streams;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Transfer, conditions};
@@ -61,6 +62,8 @@ pub(crate) struct ReceiverLink {
     pub(crate) acquisition: Option<Box<Bytes>>,
     /// Deliveries that are read in parts, if the link hands them over with their first frame.
     pub(crate) streams: Option<Box<Streams>>,
+    /// There if the link can be resumed.
+    pub(crate) resume: Option<Box<ReceiverResume>>,
 }
 
 impl ReceiverLink {
@@ -73,6 +76,7 @@ impl ReceiverLink {
             max_message_size,
             acquisition: None,
             streams: None,
+            resume: None,
         }
     }
 

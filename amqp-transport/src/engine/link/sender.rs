@@ -4,6 +4,7 @@ use super::super::credit::SenderCredit;
 use super::super::event::{DeliveryNumber, Token};
 use super::super::options::AbortPolicy;
 use super::super::serial::Serial;
+use super::resume::{SenderResume, UnsettledDelivery};
 use super::stream_out::OutgoingStream;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, SenderSettleMode, Transfer};
@@ -30,6 +31,10 @@ pub(crate) struct Outgoing {
     pub(crate) state: Option<Box<DeliveryState>>,
     /// The octets, if they come in parts; `payload` is empty then.
     pub(crate) stream: Option<Box<OutgoingStream>>,
+    /// It goes on with a delivery of an earlier attachment (§2.6.13).
+    pub(crate) resumes: bool,
+    /// What it takes to send it again, on a link that can be resumed.
+    pub(crate) kept: Option<Box<UnsettledDelivery>>,
 }
 
 impl Outgoing {
@@ -78,6 +83,8 @@ pub(crate) struct SenderLink {
     pub(crate) is_drain_answered: bool,
     /// Whether the link stands in the session's list of links with something to send.
     pub(crate) is_ready: bool,
+    /// There if the link can be resumed.
+    pub(crate) resume: Option<Box<SenderResume>>,
     pub(crate) abort_policy: AbortPolicy,
     next_number: u64,
     next_tag: u32,
@@ -97,6 +104,7 @@ impl SenderLink {
             acquisition: None,
             is_drain_answered: false,
             is_ready: false,
+            resume: None,
             abort_policy: AbortPolicy::Abort,
             next_number: 0,
             next_tag: 0,
@@ -126,6 +134,15 @@ impl SenderLink {
         self.queue.iter_mut().find(|delivery| delivery.number == number)
     }
 
+    /// The next tag that is made here; on a resumed link it is none of those that are still in use.
+    pub(crate) const fn next_tag(&self) -> u32 {
+        self.next_tag
+    }
+
+    pub(crate) const fn start_tags_at(&mut self, next: u32) {
+        self.next_tag = next;
+    }
+
     pub(crate) fn push(&mut self, mut delivery: Outgoing) -> DeliveryNumber {
         let number = DeliveryNumber(self.next_number);
         self.next_number += 1;
@@ -137,6 +154,9 @@ impl SenderLink {
             }
             SenderSettleMode::Unsettled => delivery.settled = false,
             SenderSettleMode::Mixed => {}
+        }
+        if delivery.settled {
+            delivery.kept = None;
         }
         self.not_started = self.not_started.saturating_add(1);
         self.queue.push_back(delivery);

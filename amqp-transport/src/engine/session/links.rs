@@ -28,6 +28,7 @@ impl Session {
         io.send(self.local_channel, Performative::Attach(Box::new(attach)));
         if link.state == LinkState::Requested {
             link.state = LinkState::Attached;
+            self.resolve_unsettled(key, link, io);
             self.open_receiver(key, link, io);
         }
         // An attach of ours is never followed by a flow before it is answered: if the peer refuses the link, RabbitMQ
@@ -103,6 +104,7 @@ impl Session {
         link.state = if refused { LinkState::Refused } else { LinkState::Attached };
         if !refused {
             io.signal(key, link);
+            self.resolve_unsettled(key, link, io);
             self.open_receiver(key, link, io);
         }
         Ok(None)
@@ -224,6 +226,9 @@ impl Session {
                 for (_, sent) in self.sent.take_where(|sent| sent.link == key) {
                     if !sent.has_outcome {
                         io.outcome(key, sent.token, sent.number, None);
+                        if let (Some(resume), Some(kept)) = (&mut sender.resume, sent.kept) {
+                            resume.unsettled.push(*kept);
+                        }
                     }
                 }
                 for queued in std::mem::take(&mut sender.queue) {
@@ -232,6 +237,9 @@ impl Session {
                     if queued.id.is_none() || queued.is_told_when_sent {
                         io.outcome(key, queued.token, queued.number, None);
                     }
+                    if let (Some(resume), Some(kept)) = (&mut sender.resume, queued.kept) {
+                        resume.unsettled.push(*kept);
+                    }
                 }
                 sender.not_started = 0;
                 if self.is_full {
@@ -239,7 +247,11 @@ impl Session {
                 }
             }
             Kind::Receiver(receiver) => {
-                self.received.take_where(|received| received.link == key);
+                for (_, received) in self.received.take_where(|received| received.link == key) {
+                    if let (Some(resume), Some(tag)) = (&mut receiver.resume, received.kept) {
+                        resume.unsettled.push(*tag);
+                    }
+                }
                 io.partial_bytes = io.partial_bytes.saturating_sub(receiver.partial_len());
                 receiver.partial = None;
                 if let Some(streams) = &mut receiver.streams {

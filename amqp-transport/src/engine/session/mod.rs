@@ -7,6 +7,7 @@
 mod dispositions;
 mod flow;
 mod links;
+mod resume;
 mod stream_in;
 mod transfer_in;
 mod transfer_out;
@@ -15,6 +16,7 @@ pub(super) use dispositions::size;
 
 use super::disposition::Verdicts;
 use super::event::{DeliveryNumber, Event, Token};
+use super::link::resume::UnsettledDelivery;
 use super::link::{Kind, LinkState};
 use super::serial::Serial;
 use super::stats::SessionStats;
@@ -23,6 +25,7 @@ use super::window::{IncomingWindow, OutgoingWindow};
 use super::{Fault, Io, LinkKey, Links, SessionKey, Usage};
 use crate::error::{LinkError, SessionError};
 use amqp_codec::transport::{Begin, End, ErrorInfo, Performative, conditions};
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 /// What is told as outgoing-window: it is information only, and nothing here waits for it (§2.5.6).
@@ -55,6 +58,8 @@ struct Sent {
     is_retired: bool,
     /// When, as the counters tell the time.
     sent_at: u32,
+    /// What it takes to send it again, on a link that can be resumed.
+    kept: Option<Box<UnsettledDelivery>>,
 }
 
 /// A delivery that arrived unsettled.
@@ -65,6 +70,8 @@ struct Received {
     has_verdict: bool,
     /// Its size, where credit goes by octets.
     octets: u32,
+    /// Its tag, on a link that can be resumed.
+    kept: Option<Box<Bytes>>,
 }
 
 #[derive(Debug)]

@@ -57,10 +57,20 @@ impl Session {
         if receiver.streams.is_some() {
             return self.on_stream_transfer(key, link, transfer, payload, io);
         }
+        if receiver.resume.is_some() && !self.on_resumed(key, link, &transfer, io)? {
+            return Ok(());
+        }
+        let Kind::Receiver(receiver) = &mut link.kind else { return Ok(()) };
         let starts = receiver.starts_delivery();
         let before = receiver.partial_len();
         let progress = if starts {
             let id = self.enter_delivery(key, &transfer)?;
+            if receiver.resume.is_some()
+                && let Some(received) = self.received.get_mut(id)
+            {
+                let tag = transfer.delivery_tag.as_ref();
+                received.kept = tag.map(|tag| Box::new(Bytes::copy_from_slice(tag)));
+            }
             receiver.start(id, transfer, payload)
         } else {
             receiver.go_on(transfer, &payload)
@@ -131,7 +141,12 @@ impl Session {
             )));
         }
         let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
-        self.received.push((!settled).then_some(Received { link: key, has_verdict: false, octets: 0 }));
+        self.received.push((!settled).then_some(Received {
+            link: key,
+            has_verdict: false,
+            octets: 0,
+            kept: None,
+        }));
         Ok(id)
     }
 }

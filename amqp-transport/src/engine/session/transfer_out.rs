@@ -55,7 +55,11 @@ impl Session {
             sender.credit.on_send();
             sender.not_started = sender.not_started.saturating_sub(1);
             let (token, number) = (delivery.token, delivery.number);
-            let sent = (!delivery.settled).then_some(Sent {
+            let tag = delivery.tag.take().unwrap_or_else(|| sender.fresh_tag());
+            if let Some(kept) = &mut delivery.kept {
+                kept.tag = Some(tag.clone());
+            }
+            let sent = (!delivery.settled).then(|| Sent {
                 link: key,
                 token,
                 number,
@@ -63,12 +67,14 @@ impl Session {
                 is_posted: delivery.state.is_some(),
                 is_retired: false,
                 sent_at: io.counters.micros(),
+                kept: delivery.kept.take(),
             });
             link.traffic.deliveries += 1;
             let id = self.sent.push(sent);
             delivery.id = Some(id);
             transfer.delivery_id = Some(id.0);
-            transfer.delivery_tag = Some(delivery.tag.take().unwrap_or_else(|| sender.fresh_tag()));
+            transfer.delivery_tag = Some(tag);
+            transfer.resume = delivery.resumes;
             transfer.message_format = Some(delivery.message_format);
             transfer.settled = Some(delivery.settled);
         }
