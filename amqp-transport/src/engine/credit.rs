@@ -97,6 +97,8 @@ pub(crate) struct ReceiverCredit {
     paused: bool,
     /// The largest credit ever announced.
     largest: u32,
+    /// Deliveries that came without credit since the last grant.
+    excess: u32,
     /// Octets of deliveries that are held, for [`Credit::Bounded`].
     held_octets: u64,
     /// The usual size of a message, for [`Credit::Bounded`].
@@ -113,6 +115,7 @@ impl ReceiverCredit {
             drain: false,
             paused: false,
             largest: 0,
+            excess: 0,
             held_octets: 0,
             usual_octets: 0,
         }
@@ -141,6 +144,7 @@ impl ReceiverCredit {
         if let Some(count) = self.delivery_count {
             self.delivery_count = Some(count.plus(1));
         }
+        self.excess = self.excess.saturating_add(u32::from(self.link_credit == 0));
         self.link_credit = self.link_credit.saturating_sub(1);
         self.held = self.held.saturating_add(1);
         // Used up is as good as given back: nothing more can come.
@@ -148,9 +152,11 @@ impl ReceiverCredit {
     }
 
     /// Whether this many deliveries waiting to be taken are beyond all that credit was ever granted for. Twice the
-    /// largest grant is borne, because RabbitMQ 3.10 may count one twice.
+    /// largest grant is borne, because RabbitMQ 3.10 may count one twice; and what was asked for is none, however much
+    /// waits.
     pub(crate) const fn is_overrun_by(&self, waiting: u32) -> bool {
-        self.link_credit == 0 && waiting > self.largest.saturating_mul(2).saturating_add(16)
+        let is_beyond_grants = self.link_credit == 0 && self.excess > self.largest;
+        is_beyond_grants && waiting > self.largest.saturating_mul(2).saturating_add(16)
     }
 
     /// A delivery that was held is settled, or was aborted, or came settled and has been taken.
@@ -186,6 +192,7 @@ impl ReceiverCredit {
     pub(crate) fn set(&mut self, credit: u32) {
         self.link_credit = credit;
         self.largest = self.largest.max(credit);
+        self.excess = 0;
     }
 
     /// Asks for the rest or for nothing more. Nothing is granted by itself until [`ReceiverCredit::resume`].
@@ -239,6 +246,7 @@ impl ReceiverCredit {
         if free >= step || (free > 0 && self.link_credit == 0) {
             self.link_credit += free;
             self.largest = self.largest.max(self.link_credit);
+            self.excess = 0;
             return Some(self.link_credit);
         }
         None

@@ -60,3 +60,18 @@ fn a_drain_is_answered_once() {
     script.says(7, Performative::Flow(flow));
     assert_eq!(flows(&script.hears()).len(), 1, "who asks again is answered again");
 }
+
+// §2.6.7
+#[test]
+fn deliveries_that_were_asked_for_are_no_overrun_however_many_wait() {
+    let (mut script, link) = Scripted::receiving(Credit::Manual, Limits::default());
+    for grant in 0..10 {
+        script.engine.set_credit(link, 20).unwrap();
+        script.hears();
+        for id in grant * 20..(grant + 1) * 20 {
+            script.delivers(id);
+        }
+    }
+    assert_eq!(script.engine.queued(link), 200);
+    assert_eq!(script.engine.link_status(link), LinkStatus::Attached);
+}
