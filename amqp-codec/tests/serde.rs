@@ -685,7 +685,7 @@ fn a_sequence_is_the_items_of_all_its_sections() {
 
 #[test]
 fn data_is_no_amqp_and_no_body_is_null() {
-    let error = Body::Data(vec![Bytes::from_static(b"{}")]).deserialize::<Value>().unwrap_err();
+    let error = Body::Data(Bytes::from_static(b"{}").into()).deserialize::<Value>().unwrap_err();
     assert_eq!(
         error.to_string(),
         "expected a body of AMQP values, found data, whose encoding only its sender knows (see the content-type)"

@@ -80,7 +80,7 @@ impl Payload {
     #[must_use]
     pub fn head(head: &Message) -> Self {
         let mut message = head.clone();
-        (message.body, message.footer) = (Body::Data(vec![Bytes::new()]), None);
+        (message.body, message.footer) = (Body::Data(Bytes::new().into()), None);
         let mut bytes = message.to_bytes();
         bytes.truncate(bytes.len().saturating_sub(EMPTY_DATA));
         bytes.into()

@@ -142,7 +142,7 @@ async fn every_section_of_a_message_survives(broker: Broker) {
     let receiver = receiver(&session, &queue, 1).await;
     let delivery = next(&receiver).await;
     let arrived = delivery.message().unwrap();
-    assert_eq!(arrived.body, Body::Data(vec![Bytes::from_static(b"payload")]));
+    assert_eq!(arrived.body, Body::Data(Bytes::from_static(b"payload").into()));
     assert!(arrived.header.clone().unwrap().durable);
     for name in ["text", "number", "truth"] {
         assert_eq!(arrived.application_property(name), message.application_property(name), "{name}");

@@ -84,7 +84,7 @@ fn application_properties() -> BoxedStrategy<ApplicationProperties> {
 /// A body; not [`Body::Empty`] and not without sections, which come back as what they were encoded as.
 fn body() -> BoxedStrategy<Body> {
     prop_oneof![
-        vec(bytes(), 1..4).prop_map(Body::Data),
+        vec(bytes(), 1..4).prop_map(|sections| Body::Data(sections.into_iter().collect())),
         vec(vec(value(), 0..4), 1..4).prop_map(Body::Sequence),
         value().prop_map(Body::Value),
     ]

@@ -48,7 +48,7 @@ impl Message {
     /// A message that carries octets.
     #[must_use]
     pub fn data(data: impl Into<Bytes>) -> Self {
-        Self { body: Body::Data(vec![data.into()]), ..Self::default() }
+        Self { body: Body::Data(data.into().into()), ..Self::default() }
     }
 
     /// A message that carries a value.
@@ -131,7 +131,7 @@ impl Message {
     #[must_use]
     pub fn body_bytes(&self) -> Option<Bytes> {
         match &self.body {
-            Body::Data(sections) => match sections.as_slice() {
+            Body::Data(sections) => match &**sections {
                 [] => Some(Bytes::new()),
                 [one] => Some(one.clone()),
                 many => Some(Bytes::from(many.concat())),

@@ -8,7 +8,7 @@ mod properties;
 mod sections;
 mod terminus;
 
-pub use body::Body;
+pub use body::{Body, DataSections};
 pub use header::Header;
 pub use message::Message;
 pub use outcome::{Accepted, DeliveryState, Modified, Received, Rejected, Released};

@@ -63,7 +63,7 @@ impl Body {
     fn read_section(&mut self, code: u64, input: &mut Decoder<'_>) -> Result<(), DecodeError> {
         match (code, &mut *self) {
             (DATA, Self::Data(sections)) => sections.push(Bytes::decode(input)?),
-            (DATA, _) => *self = Self::Data(vec![Bytes::decode(input)?]),
+            (DATA, _) => *self = Self::Data(Bytes::decode(input)?.into()),
             (AMQP_SEQUENCE, Self::Sequence(sections)) => sections.push(Vec::decode(input)?),
             (AMQP_SEQUENCE, _) => *self = Self::Sequence(vec![Vec::decode(input)?]),
             _ => *self = Self::Value(Value::decode(input)?),

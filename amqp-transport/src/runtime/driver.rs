@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
-/// Room for one read. Large enough for many small frames, small enough to stay in the cache.
+/// Room for one read at most. Large enough for many small frames, small enough to stay in the cache.
 const READ_BUFFER: usize = 64 * 1024;
+
+/// Room for the first reads: a connection that is idle, or that has one small message under way at a time, needs no more.
+const FIRST_READ_BUFFER: usize = 2 * 1024;
 
 /// Buffers handed to one vectored write.
 const WRITE_SLICES: usize = 64;
@@ -31,7 +34,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Carries octets between the transport and the engine until the connection is over.
 pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, mut transport: T) {
     let mut driver = Driver {
-        input: BytesMut::with_capacity(READ_BUFFER),
+        input: BytesMut::with_capacity(FIRST_READ_BUFFER),
+        read_size: FIRST_READ_BUFFER,
         output: VecDeque::new(),
         unsent: 0,
         backlog: 0,
@@ -67,6 +71,8 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
 
 struct Driver<'a> {
     input: BytesMut,
+    /// Room for one read, as far as reads so far have needed it.
+    read_size: usize,
     output: VecDeque<Bytes>,
     unsent: usize,
     /// Octets that wait in the engine.
@@ -194,15 +200,20 @@ impl Driver<'_> {
         transport: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
-            self.input.reserve(READ_BUFFER);
+        if self.input.capacity() - self.input.len() < self.read_size / 4 {
+            self.input.reserve(self.read_size);
         }
+        let room = self.input.capacity() - self.input.len();
         let read = ready!(pin!(transport.read_buf(&mut self.input)).poll(cx))?;
         if read == 0 {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the peer ended the stream",
             )));
+        }
+        if read == room {
+            // More waits, so the next read may take more.
+            self.read_size = READ_BUFFER.min(self.read_size * 4);
         }
         let input = &mut self.input;
         let now = Instant::now();

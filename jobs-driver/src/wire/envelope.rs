@@ -40,7 +40,7 @@ pub(super) fn write(job: &Job, publication: &Publication) -> Result<Message, Str
         }
     }
     let application_properties = (!job.headers.is_empty()).then_some(properties);
-    let body = Body::Data(vec![Bytes::from(envelope.to_string())]);
+    let body = Body::Data(Bytes::from(envelope.to_string()).into());
     Ok(Message { application_properties, body, ..Message::default() })
 }
 
@@ -48,7 +48,7 @@ pub(super) fn write(job: &Job, publication: &Publication) -> Result<Message, Str
 /// `body`.
 pub(super) fn read(message: &Message, pipeline: &str) -> Option<Job> {
     let Body::Data(sections) = &message.body else { return None };
-    let [section] = sections.as_slice() else { return None };
+    let [section] = &**sections else { return None };
     // Cheap test before the expensive one: foreign payloads come here too.
     if section.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return None;

@@ -44,7 +44,7 @@ fn is_of_the_broker(name: &str) -> bool {
 pub(super) fn payload(body: &Body) -> Bytes {
     match body {
         Body::Empty => Bytes::new(),
-        Body::Data(sections) => match sections.as_slice() {
+        Body::Data(sections) => match &**sections {
             [] => Bytes::new(),
             [one] => one.clone(),
             many => Bytes::from(many.concat()),

@@ -33,7 +33,7 @@ pub(super) fn write(job: &Job, publication: &Publication) -> Message {
     }
     Message {
         application_properties: Some(properties),
-        body: Body::Data(vec![job.payload.clone()]),
+        body: Body::Data(job.payload.clone().into()),
         ..Message::default()
     }
 }

@@ -20,7 +20,7 @@ fn native() -> Publication {
 }
 
 fn with_data(body: &'static [u8]) -> Message {
-    Message { body: Body::Data(vec![Bytes::from_static(body)]), ..Message::default() }
+    Message { body: Body::Data(Bytes::from_static(body).into()), ..Message::default() }
 }
 
 /// A message over the wire: encoded and decoded again.
@@ -56,7 +56,7 @@ fn the_native_form_has_the_documented_properties() {
         .map(|(k, v)| (k.to_string(), v.clone()))
         .collect();
     assert_eq!(found, expected.map(|(k, v)| (k.to_owned(), v)));
-    assert_eq!(message.body, Body::Data(vec![Bytes::from_static(b"\x00\xff\x80hi")]));
+    assert_eq!(message.body, Body::Data(Bytes::from_static(b"\x00\xff\x80hi").into()));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn envelope_headers_are_read_in_every_spelling() {
         ("7", Some("from-properties")),
     ] {
         let body = format!(r#"{{"header":{{"rr_id":"i","rr_headers":{headers}}},"body":{{"a":1}}}}"#);
-        let mut message = Message { body: Body::Data(vec![Bytes::from(body)]), ..Message::default() };
+        let mut message = Message { body: Body::Data(Bytes::from(body).into()), ..Message::default() };
         let mut properties = ApplicationProperties::default();
         properties.insert("k", Value::from("from-properties"));
         message.application_properties = Some(properties);
@@ -157,7 +157,7 @@ fn json_that_is_no_envelope_stays_a_payload() {
         b"[1]",
         b"{",
     ] {
-        let message = Message { body: Body::Data(vec![Bytes::copy_from_slice(body)]), ..Message::default() };
+        let message = Message { body: Body::Data(Bytes::copy_from_slice(body).into()), ..Message::default() };
         let job = job(&message, "p").job;
         assert_eq!((job.payload.as_ref(), job.name.as_str()), (body, "deduced_by_rr"));
     }
@@ -197,7 +197,7 @@ fn foreign_bodies_become_bytes() {
     let body = |body: Body| job(&Message { body, ..Message::default() }, "p").job.payload;
     assert_eq!(body(Body::Value(Value::List(vec![Value::Uint(1), Value::Null]))), "[1,null]");
     assert_eq!(body(Body::Value(Value::Binary(Bytes::from_static(b"\xff")))), Bytes::from_static(b"\xff"));
-    assert_eq!(body(Body::Data(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")])), "ab");
+    assert_eq!(body(Body::Data(["a", "b"].into_iter().collect())), "ab");
     assert_eq!(body(Body::Sequence(vec![vec![Value::Bool(true)]])), "[true]");
     assert_eq!(body(Body::Empty), "");
 }

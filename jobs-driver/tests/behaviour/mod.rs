@@ -316,7 +316,7 @@ pub(crate) async fn messages_of_others_are_jobs(broker: &Broker) {
     properties.insert("tenant", Value::from("acme"));
     let foreign = Message {
         application_properties: Some(properties),
-        body: Body::Data(vec![Bytes::from_static(b"raw")]),
+        body: Body::Data(Bytes::from_static(b"raw").into()),
         ..Message::default()
     };
     broker.publish(&queue, foreign).await;
