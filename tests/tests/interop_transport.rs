@@ -37,6 +37,7 @@ on_every_rabbitmq!(async
     an_unroutable_message_is_told_where_the_broker_tells,
     a_wrong_password_is_an_authentication_error,
     a_missing_queue_is_not_found,
+    a_session_begins_however_many_the_broker_has_just_ended,
     what_a_user_may_not_do_is_unauthorized,
     another_virtual_host_is_another_world,
     tls_with_the_right_authority_works,
@@ -46,6 +47,9 @@ on_every_rabbitmq!(async
     a_client_certificate_gets_in_without_a_password,
     anonymous_gets_in,
 );
+
+/// How long an answer may take that a broker gives at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 // ---------------------------------------------------------------- small helpers
 
@@ -459,6 +463,18 @@ async fn a_missing_queue_is_not_found(broker: Broker) {
     // Whatever it ended, the connection lives on.
     let queue = broker.queue();
     send(&connection.session().await.unwrap(), &queue, ["alive".into()]).await;
+}
+
+/// RabbitMQ 4.0 now and then passes over a begin that comes right behind the end of the same channel's session.
+async fn a_session_begins_however_many_the_broker_has_just_ended(broker: Broker) {
+    let missing = broker.address_of(&unique("missing"));
+    let connection = connect(&broker).await;
+    for round in 0..500 {
+        let begun = tokio::time::timeout(PATIENCE, connection.session()).await;
+        let session = begun.unwrap_or_else(|_| panic!("round {round}: no answer")).unwrap();
+        let error = session.receiver(ReceiverOptions::new(missing.clone())).await.unwrap_err();
+        assert_eq!(condition(&error), "amqp:not-found", "{error:?}");
+    }
 }
 
 async fn what_a_user_may_not_do_is_unauthorized(broker: Broker) {

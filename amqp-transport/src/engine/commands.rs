@@ -177,7 +177,7 @@ impl Engine {
 
     /// Whether another session can be begun.
     pub fn room_for_session(&self) -> SessionRoom {
-        let in_use = self.local_channels.iter().flatten().count();
+        let in_use = self.local_channels.in_use();
         if u32::try_from(in_use).is_ok_and(|in_use| in_use < self.max_sessions()) {
             SessionRoom::Free
         } else if self.sessions.iter().any(|(_, session)| session.state == SessionState::EndSent) {

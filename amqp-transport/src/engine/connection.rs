@@ -1,5 +1,6 @@
 //! Connections (§2.4): protocol headers, the SASL layer, open and close, channels.
 
+use super::channels::Channels;
 use super::event::Event;
 use super::frame_log::{Direction, FrameLog};
 use super::idle::Idle;
@@ -79,9 +80,9 @@ pub struct Engine {
     pub(crate) sessions: Slab<Session>,
     pub(crate) links: Links,
     /// Sessions by the channel on which the peer sends.
-    channels: Vec<Option<SessionKey>>,
+    channels: Channels,
     /// Sessions by the channel on which this side sends.
-    pub(super) local_channels: Vec<Option<SessionKey>>,
+    pub(super) local_channels: Channels,
     peer: Option<Arc<Peer>>,
     identity: Identity,
     sasl: SaslLayer,
@@ -105,8 +106,8 @@ impl Engine {
             open,
             sessions: Slab::new(),
             links: Slab::new(),
-            channels: Vec::new(),
-            local_channels: Vec::new(),
+            channels: Channels::default(),
+            local_channels: Channels::default(),
             peer: None,
             identity: Identity::Anonymous,
             sasl: SaslLayer::default(),
@@ -452,7 +453,7 @@ impl Engine {
                 format!("channel {channel} is above the channel-max {}", self.open.channel_max),
             ));
         }
-        if self.session_on(channel).is_some() {
+        if self.channels.session_on(channel).is_some() {
             return Err(ErrorInfo::new(
                 conditions::NOT_ALLOWED,
                 format!("a session was begun on channel {channel}, which is in use"),
@@ -460,7 +461,7 @@ impl Engine {
         }
         let key = match begin.remote_channel {
             Some(ours) => {
-                let pending = self.local_channels.get(usize::from(ours)).copied().flatten();
+                let pending = self.local_channels.session_on(ours);
                 pending.filter(|key| {
                     self.sessions.get(key.0).is_some_and(|session| session.remote_channel.is_none())
                 })
@@ -473,7 +474,7 @@ impl Engine {
                 "a begin names a remote-channel on which none was sent, or there are too many sessions",
             ));
         };
-        self.set_channel(channel, Some(key));
+        self.channels.map(channel, key);
         let Some(session) = self.sessions.get_mut(key.0) else { return Ok(()) };
         if begin.remote_channel.is_none() {
             session.remote_channel = Some(channel);
@@ -490,22 +491,13 @@ impl Engine {
         Ok(())
     }
 
-    /// A session on the lowest free channel that both sides allow.
+    /// A session on a free channel that both sides allow.
     pub(super) fn new_session(&mut self) -> Option<SessionKey> {
-        let free = self.local_channels.iter().position(Option::is_none).unwrap_or(self.local_channels.len());
-        let channel = u16::try_from(free).ok()?;
-        if channel > self.max_channel() {
-            return None;
-        }
-        if free == self.local_channels.len() {
-            self.local_channels.push(None);
-        }
+        let channel = self.local_channels.free_channel(self.max_channel())?;
         let entry = self.sessions.vacant_entry();
         let key = SessionKey(entry.key());
         entry.insert(Session::new(key, channel, self.io.limits.incoming_window, self.io.first_id));
-        if let Some(slot) = self.local_channels.get_mut(free) {
-            *slot = Some(key);
-        }
+        self.local_channels.map(channel, key);
         Some(key)
     }
 
@@ -515,27 +507,13 @@ impl Engine {
         remote.min(self.open.channel_max)
     }
 
-    fn session_on(&self, channel: u16) -> Option<SessionKey> {
-        self.channels.get(usize::from(channel)).copied().flatten()
-    }
-
-    fn set_channel(&mut self, channel: u16, key: Option<SessionKey>) {
-        let channel = usize::from(channel);
-        if self.channels.len() <= channel {
-            self.channels.resize(channel + 1, None);
-        }
-        if let Some(slot) = self.channels.get_mut(channel) {
-            *slot = key;
-        }
-    }
-
     fn on_session_frame(
         &mut self,
         channel: u16,
         performative: Performative,
         payload: Bytes,
     ) -> Result<(), ErrorInfo> {
-        let Some(key) = self.session_on(channel) else {
+        let Some(key) = self.channels.session_on(channel) else {
             return Err(ErrorInfo::new(
                 conditions::NOT_ALLOWED,
                 format!("{} came on channel {channel}, which has no session", performative.name()),
@@ -628,13 +606,11 @@ impl Engine {
         tracing::debug!(channel = session.local_channel, %reason, "session ended");
         session.end = Some(reason.clone());
         session.state = SessionState::Unmapped;
-        let local = usize::from(session.local_channel);
+        let local = session.local_channel;
         session.finish(reason, &mut self.links, &mut self.io);
         let is_forgotten = session.is_forgotten;
-        self.set_channel(channel, None);
-        if let Some(slot) = self.local_channels.get_mut(local) {
-            *slot = None;
-        }
+        self.channels.unmap(channel);
+        self.local_channels.unmap(local);
         if is_forgotten {
             self.sessions.try_remove(key.0);
         }

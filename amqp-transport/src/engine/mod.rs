@@ -84,6 +84,7 @@
 //! ```
 #![warn(clippy::indexing_slicing)]
 
+mod channels;
 mod commands;
 mod connection;
 pub(crate) mod credit;

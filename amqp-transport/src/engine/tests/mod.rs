@@ -30,7 +30,7 @@ use amqp_codec::transport::{
 };
 use amqp_codec::types::Symbol;
 use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

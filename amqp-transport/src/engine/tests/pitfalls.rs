@@ -171,6 +171,39 @@ fn a_channel_is_used_again_only_after_both_ends() {
     }));
 }
 
+// RabbitMQ 4.0 may never answer a begin right behind the end of the same channel's session.
+// §2.5.1
+#[test]
+fn a_channel_that_was_just_freed_is_the_last_to_be_used_again() {
+    let mut open = Open::new("peer");
+    open.channel_max = 63;
+    let mut script = Scripted::opened(open, Limits::default());
+    script.hears();
+    let mut begun = Vec::new();
+    for _ in 0..100 {
+        script.engine.begin().unwrap();
+        let (channel, performative, _) = script.hears().remove(0);
+        assert!(matches!(performative, Performative::Begin(_)), "{performative:?}");
+        let mut begin = Begin::new(0_u32, 10_u32, 10_u32);
+        begin.remote_channel = Some(channel);
+        script.says(channel, Performative::Begin(Box::new(begin)));
+        script.says(channel, Performative::End(End::default()));
+        script.hears();
+        begun.push(channel);
+    }
+    assert!(begun.windows(16).all(|turn| turn.iter().collect::<HashSet<_>>().len() == 16), "{begun:?}");
+    assert!(begun.iter().all(|&channel| channel < 63), "{begun:?}");
+    // Where there are few, each of them is still used.
+    let mut open = Open::new("peer");
+    open.channel_max = 2;
+    let mut script = Scripted::opened(open, Limits::default());
+    let sessions: Vec<_> = (0..3).map(|_| script.engine.begin().unwrap()).collect();
+    assert!(script.engine.begin().is_err());
+    let channels: HashSet<_> =
+        sessions.iter().map(|&session| script.engine.channel(session).unwrap()).collect();
+    assert_eq!(channels, HashSet::from([0, 1, 2]));
+}
+
 // §2.5.5
 #[test]
 fn what_comes_after_our_end_is_passed_over_until_it_is_answered() {
