@@ -80,12 +80,14 @@ pub enum ConnectError {
         why: String,
     },
     /// It took longer than [`Limits::handshake`].
-    #[error("{host}:{port} did not answer in time")]
+    #[error("{host}:{port} did not answer in time while {step}")]
     Timeout {
         /// The host.
         host: String,
         /// The port.
         port: u16,
+        /// What was being done then.
+        step: &'static str,
     },
     /// The AMQP or SASL handshake failed.
     #[error(transparent)]
@@ -212,44 +214,55 @@ impl ConnectOptions {
     /// # Errors
     /// See [`ConnectError`]. All of it together may take [`Limits::handshake`].
     pub async fn connect(self) -> Result<Connection, ConnectError> {
-        let (host, port) = (self.address.host().to_owned(), self.address.port());
-        match tokio::time::timeout(self.limits.handshake, self.connect_within()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::Timeout { host, port }),
-        }
-    }
-
-    async fn connect_within(self) -> Result<Connection, ConnectError> {
+        let started = Instant::now();
         let (host, port) = (self.address.host().to_owned(), self.address.port());
         let tls = if self.address.is_tls() { Some(self.tls.client(&host)?) } else { None };
-        let stream = connect_tcp(&host, port).await?;
+        let stream = self.in_time(started, "connecting", connect_tcp(&host, port)).await?;
         let Some((config, name)) = tls else {
             self.warn_of_readable_password(&stream);
-            return self.connect_through(stream).await;
+            return self.connect_through(stream, started).await;
         };
-        let stream = TlsConnector::from(config)
-            .connect(name, stream)
-            .await
-            .map_err(|error| ConnectError::Handshake { host, port, why: error.to_string() })?;
-        self.connect_through(stream).await
+        let handshake = async {
+            let connected = TlsConnector::from(config).connect(name, stream).await;
+            connected.map_err(|error| ConnectError::Handshake { host, port, why: error.to_string() })
+        };
+        let stream = self.in_time(started, "shaking hands over TLS", handshake).await?;
+        self.connect_through(stream, started).await
+    }
+
+    /// What one step towards a connection gives, while there is time left.
+    async fn in_time<R>(
+        &self,
+        started: Instant,
+        step: &'static str,
+        deed: impl Future<Output = Result<R, ConnectError>>,
+    ) -> Result<R, ConnectError> {
+        let left = self.limits.handshake.saturating_sub(started.elapsed());
+        tokio::time::timeout(left, deed).await.unwrap_or_else(|_| Err(self.took_too_long(step)))
+    }
+
+    fn took_too_long(&self, step: &'static str) -> ConnectError {
+        ConnectError::Timeout { host: self.address.host().to_owned(), port: self.address.port(), step }
     }
 
     /// Goes through a WebSocket, if the address says so.
-    async fn connect_through<T>(self, stream: T) -> Result<Connection, ConnectError>
+    async fn connect_through<T>(self, stream: T, started: Instant) -> Result<Connection, ConnectError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(path) = self.address.path() else { return self.connect_over(stream).await };
+        let Some(path) = self.address.path() else { return self.speak(stream, started).await };
         let (host, port) = (self.address.host().to_owned(), self.address.port());
         #[cfg(feature = "websocket")]
         {
             let authority = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             let uri =
                 format!("{}://{authority}:{port}{path}", if self.address.is_tls() { "wss" } else { "ws" });
-            match websocket::connect(&uri, stream, &self.limits).await {
-                Ok(stream) => self.connect_over(stream).await,
-                Err(why) => Err(ConnectError::WebSocket { host, port, why }),
-            }
+            let handshake = async {
+                let connected = websocket::connect(&uri, stream, &self.limits).await;
+                connected.map_err(|why| ConnectError::WebSocket { host, port, why })
+            };
+            let stream = self.in_time(started, "asking for a WebSocket", handshake).await?;
+            self.speak(stream, started).await
         }
         #[cfg(not(feature = "websocket"))]
         {
@@ -257,6 +270,17 @@ impl ConnectOptions {
             let why =
                 format!("{path} is not asked for, this program was built without the feature \"websocket\"");
             Err(ConnectError::WebSocket { host, port, why })
+        }
+    }
+
+    /// Speaks AMQP over a stream that leads to the address.
+    async fn speak<T>(self, stream: T, started: Instant) -> Result<Connection, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match self.open(stream, started).await {
+            Err(ConnectionError::Timeout(step)) => Err(self.took_too_long(step)),
+            opened => Ok(opened?),
         }
     }
 
@@ -287,6 +311,14 @@ impl ConnectOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        Ok(self.open(stream, Instant::now()).await?)
+    }
+
+    /// Protocol headers, SASL, open. The handshake counts from `started` on.
+    async fn open<T>(&self, stream: T, started: Instant) -> Result<Connection, ConnectionError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let container_id = self.container_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
         let mut open = Open::new(container_id);
         open.hostname = Some(self.hostname.clone().unwrap_or_else(|| self.address.host().to_owned()).into());
@@ -294,7 +326,7 @@ impl ConnectOptions {
         open.desired_capabilities.clone_from(&self.desired_capabilities);
         let side = Side::Client(self.effective_sasl());
         let log = frame_log(self.frame_log.as_ref(), "client");
-        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now()).with_frame_log(log);
+        let mut engine = Engine::new(side, open, self.limits.clone(), started).with_frame_log(log);
         if let Some(random) = random() {
             engine = engine.with_nonce(Nonce::new(&random));
         }
@@ -399,6 +431,7 @@ impl Connection {
     /// Begins a session (§2.5). Dropping the future ends it again.
     ///
     /// # Errors
+    /// [`SessionError::Timeout`] if the peer has not answered within [`Limits::answer`],
     /// [`SessionError::TooMany`] if all that the peer allows are in use, or why the connection ended.
     pub async fn session(&self) -> Result<Session, SessionError> {
         Session::begin(self).await

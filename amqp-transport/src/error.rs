@@ -143,6 +143,9 @@ pub enum SessionError {
     /// The peer broke a rule of the protocol; the session was ended with this error.
     #[error("the peer broke the protocol: {}", Shown(Some(.0)))]
     Violation(ErrorInfo),
+    /// The peer did not answer within [`Limits::answer`](crate::Limits::answer).
+    #[error("the peer did not answer in time while {0}")]
+    Timeout(&'static str),
     /// All sessions that the peer allows on one connection are in use.
     #[error("the peer allows no more than {0} sessions on a connection")]
     TooMany(u32),
@@ -204,6 +207,9 @@ pub enum LinkError {
         /// The peer's max-frame-size; 512 before it has opened.
         limit: usize,
     },
+    /// The peer did not answer within [`Limits::answer`](crate::Limits::answer).
+    #[error("the peer did not answer in time while {0}")]
+    Timeout(&'static str),
     /// All links that the peer allows on one session are in use.
     #[error("the peer allows no more than {0} links on a session")]
     TooMany(u64),

@@ -38,8 +38,7 @@ pub enum AcceptError {
     /// The TLS handshake failed.
     #[error("the TLS handshake failed: {0}")]
     Handshake(String),
-    /// The client did not ask for AMQP over WebSocket, or not at the right path.
-    #[cfg(feature = "websocket")]
+    /// The client did not ask for AMQP over WebSocket, or not at the right path. Only the feature `websocket` gives it.
     #[error("the WebSocket handshake failed: {0}")]
     WebSocket(String),
     /// The AMQP or SASL handshake failed.
@@ -53,9 +52,7 @@ impl AcceptError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Tls(_) => false,
-            Self::Handshake(_) | Self::Connection(_) => true,
-            #[cfg(feature = "websocket")]
-            Self::WebSocket(_) => true,
+            Self::Handshake(_) | Self::WebSocket(_) | Self::Connection(_) => true,
         }
     }
 }
@@ -176,9 +173,10 @@ impl ListenerOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(tls) = &self.tls else { return self.accept_over(stream, None).await };
-        let (stream, certificate) = self.accept_tls(tls, stream).await?;
-        self.accept_over(stream, certificate).await
+        let started = Instant::now();
+        let Some(tls) = &self.tls else { return self.accept_over(stream, None, started).await };
+        let (stream, certificate) = self.accept_tls(tls, stream, started).await?;
+        self.accept_over(stream, certificate, started).await
     }
 
     /// Takes a connection of a client that speaks AMQP over WebSocket: TLS if set, the HTTP request, and from there on as
@@ -198,17 +196,18 @@ impl ListenerOptions {
     /// Dropping the future drops the connection.
     ///
     /// # Errors
-    /// See [`AcceptError`]; TLS and the request may take [`Limits::handshake`] each, all that follows as long again.
+    /// See [`AcceptError`]; all of it together may take [`Limits::handshake`].
     #[cfg(feature = "websocket")]
     pub async fn accept_websocket<T>(&self, stream: T) -> Result<Incoming, AcceptError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let started = Instant::now();
         match &self.tls {
-            None => self.accept_websocket_over(stream, None).await,
+            None => self.accept_websocket_over(stream, None, started).await,
             Some(tls) => {
-                let (stream, certificate) = self.accept_tls(tls, stream).await?;
-                self.accept_websocket_over(stream, certificate).await
+                let (stream, certificate) = self.accept_tls(tls, stream, started).await?;
+                self.accept_websocket_over(stream, certificate, started).await
             }
         }
     }
@@ -218,31 +217,39 @@ impl ListenerOptions {
         &self,
         stream: T,
         certificate: Option<ClientCertificate>,
+        started: Instant,
     ) -> Result<Incoming, AcceptError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let handshake = websocket::accept(stream, self.websocket_path.as_deref(), &self.limits);
-        let stream = tokio::time::timeout(self.limits.handshake, handshake)
-            .await
-            .map_err(|_| AcceptError::WebSocket("it took too long".to_owned()))?
-            .map_err(AcceptError::WebSocket)?;
-        self.accept_over(stream, certificate).await
+        let accepted = self.in_time(started, "asking for a WebSocket", handshake).await?;
+        self.accept_over(accepted.map_err(AcceptError::WebSocket)?, certificate, started).await
+    }
+
+    /// What one step towards a connection gives, while there is time left.
+    async fn in_time<R>(
+        &self,
+        started: Instant,
+        step: &'static str,
+        deed: impl Future<Output = R>,
+    ) -> Result<R, AcceptError> {
+        let left = self.limits.handshake.saturating_sub(started.elapsed());
+        tokio::time::timeout(left, deed).await.map_err(|_| ConnectionError::Timeout(step).into())
     }
 
     async fn accept_tls<T>(
         &self,
         tls: &ServerTls,
         stream: T,
+        started: Instant,
     ) -> Result<(TlsStream<T>, Option<ClientCertificate>), AcceptError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let handshake = TlsAcceptor::from(tls.config()?).accept(stream);
-        let stream = tokio::time::timeout(self.limits.handshake, handshake)
-            .await
-            .map_err(|_| AcceptError::Handshake("it took too long".to_owned()))?
-            .map_err(|error| AcceptError::Handshake(error.to_string()))?;
+        let accepted = self.in_time(started, "shaking hands over TLS", handshake).await?;
+        let stream = accepted.map_err(|error| AcceptError::Handshake(error.to_string()))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|der| ClientCertificate::new(der.to_vec()));
         Ok((stream, certificate))
@@ -252,6 +259,7 @@ impl ListenerOptions {
         &self,
         stream: T,
         certificate: Option<ClientCertificate>,
+        started: Instant,
     ) -> Result<Incoming, AcceptError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -260,7 +268,7 @@ impl ListenerOptions {
         open.properties = (!self.properties.is_empty()).then(|| self.properties.clone());
         open.offered_capabilities.clone_from(&self.offered_capabilities);
         let side = Side::Listener(Arc::clone(&self.authenticator));
-        let mut engine = Engine::new(side, open, self.limits.clone(), Instant::now())
+        let mut engine = Engine::new(side, open, self.limits.clone(), started)
             .with_frame_log(frame_log(self.frame_log.as_ref(), "listener"))
             .with_salt_secret(self.salt_secret);
         if let Some(random) = random() {

@@ -183,14 +183,15 @@ async fn begin(connection: &Connection) -> Result<Option<Session>, SessionError>
             begun => return begun.map(Some),
         }
         let is_free = shared
-            .wait(&shared.changed, |state| match state.engine.room_for_session() {
+            .wait_for_answer(&shared.changed, |state| match state.engine.room_for_session() {
                 SessionRoom::Free => Some(true),
                 SessionRoom::Full => Some(false),
                 SessionRoom::Ending if state.engine.end().is_some() => Some(true),
                 SessionRoom::Ending => None,
             })
             .await;
-        if !is_free {
+        // An end that is never answered frees no channel.
+        if is_free != Some(true) {
             return Ok(None);
         }
     }

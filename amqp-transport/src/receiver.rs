@@ -82,17 +82,19 @@ impl Receiver {
     /// [`Receiver::resume`] or [`Receiver::set_credit`]. RabbitMQ 3.10 crashes over it; pause there instead. Dropping the future does not stop it.
     ///
     /// # Errors
-    /// Why the link ended.
+    /// Why the link ended; [`LinkError::Timeout`] if the peer has not answered within
+    /// [`Limits::answer`](crate::Limits::answer): it still may.
     pub async fn drain(&self) -> Result<(), LinkError> {
         self.link.shared().act(|state| state.engine.drain(self.link.key))?;
         self.link
             .shared()
-            .wait(&self.link.changed, |state| match state.engine.is_drain_pending(self.link.key) {
+            .wait_for_answer(&self.link.changed, |state| match state.engine.is_drain_pending(self.link.key) {
                 Ok(true) => None,
                 Ok(false) => Some(Ok(())),
                 Err(error) => Some(Err(error)),
             })
             .await
+            .unwrap_or(Err(LinkError::Timeout("draining a link")))
     }
 
     /// Whether the link is attached.

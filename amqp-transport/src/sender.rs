@@ -124,7 +124,8 @@ impl Sender {
         Self { link }
     }
 
-    /// Sends a message and waits for its outcome.
+    /// Sends a message and waits for its outcome. How long the peer takes to give credit, and to decide, is its own affair:
+    /// `tokio::time::timeout` around this bounds it.
     ///
     /// Dropping the future before the peer gave credit sends nothing; later, the message may be stored and its outcome
     /// is lost.

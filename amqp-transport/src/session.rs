@@ -83,12 +83,13 @@ impl Session {
         })?;
         let handle = SessionHandle::new(connection, key, changed, true);
         shared
-            .wait(&handle.changed, |state| match state.engine.check_session(key) {
+            .wait_for_answer(&handle.changed, |state| match state.engine.check_session(key) {
                 Ok(true) => Some(Ok(())),
                 Ok(false) => None,
                 Err(error) => Some(Err(error)),
             })
-            .await?;
+            .await
+            .unwrap_or(Err(SessionError::Timeout("beginning a session")))?;
         tracing::debug!(parent: &handle.span, "session begun");
         Ok(Self { handle, connection: connection.clone() })
     }
@@ -113,7 +114,8 @@ impl Session {
     ///
     /// # Errors
     /// [`LinkError::Refused`] with the peer's reason (some peers end the whole session instead),
-    /// [`LinkError::TooMany`] if all handles that the peer allows are in use.
+    /// [`LinkError::TooMany`] if all handles that the peer allows are in use, [`LinkError::Timeout`] if the peer has not
+    /// answered within [`Limits::answer`](crate::Limits::answer).
     pub async fn sender(&self, options: SenderOptions) -> Result<Sender, LinkError> {
         Ok(Sender::new(self.attach(options.into_link()).await?))
     }
@@ -160,12 +162,13 @@ impl Session {
             span,
         };
         let attached = shared
-            .wait(&link.changed, |state| match state.engine.link_status(key) {
+            .wait_for_answer(&link.changed, |state| match state.engine.link_status(key) {
                 LinkStatus::Pending => None,
                 LinkStatus::Attached => Some(Ok(state.engine.remote_attach(key).cloned())),
                 LinkStatus::Ended(error) => Some(Err(error)),
             })
-            .await;
+            .await
+            .unwrap_or_else(|| Err(not_attached(shared, key)));
         match &attached {
             Ok(_) => tracing::debug!(parent: &link.span, "link attached"),
             Err(error) => tracing::debug!(parent: &link.span, %error, "link not attached"),
@@ -203,8 +206,8 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the session with all its links and waits until the peer has answered. Dropping the future does not stop
-    /// the ending.
+    /// Ends the session with all its links and waits until the peer has answered, at most
+    /// [`Limits::close`](crate::Limits::close). Dropping the future does not stop the ending.
     pub async fn end(&self) {
         let shared = self.handle.shared();
         let key = self.handle.key;
@@ -237,6 +240,13 @@ pub(crate) struct LinkHandle {
     registration: Option<Registration>,
     /// What happens on the link belongs here.
     span: Span,
+}
+
+/// Why a link is not attached although the peer had time enough. One that answered without its terminus refuses, and owes no
+/// more than the reason (§2.6.3).
+fn not_attached(shared: &Shared, key: LinkKey) -> LinkError {
+    let is_refused = shared.look(|state| state.engine.remote_attach(key).is_some());
+    if is_refused { LinkError::Refused(None) } else { LinkError::Timeout("attaching a link") }
 }
 
 /// The span of a link, which shows the address of the broker's side of it.

@@ -206,7 +206,11 @@ fn errors_say_whether_trying_again_may_help() {
     let table = [
         ("a bad address", ConnectError::Address(AddressError::NoHost).is_retryable(), false),
         ("nobody listens", tcp.is_retryable(), true),
-        ("no answer", ConnectError::Timeout { host: "h".to_owned(), port: 1 }.is_retryable(), true),
+        (
+            "no answer",
+            ConnectError::Timeout { host: "h".to_owned(), port: 1, step: "connecting" }.is_retryable(),
+            true,
+        ),
         ("closed here", ConnectionError::ClosedLocally.is_retryable(), false),
         ("closed without a word", ConnectionError::ClosedByPeer(None).is_retryable(), true),
         ("lost", lost().is_retryable(), true),

@@ -9,7 +9,7 @@ use amqp_transport::transaction::{
 };
 use amqp_transport::{
     Address, ConnectOptions, Connection, Credit, Incoming, Limits, LinkError, ListenerOptions, Outcome,
-    Receiver, ReceiverOptions, Sender, SenderOptions, Session, StaticCredentials,
+    Payload, Receiver, ReceiverOptions, Sender, SenderOptions, Session, StaticCredentials,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,12 @@ use std::time::Duration;
 async fn pair_with(limits: Limits) -> (Connection, Incoming) {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let anyone = StaticCredentials { anonymous: true, users: Vec::new() };
+    let mut client = Limits::default();
+    client.answer = limits.answer;
     let listener = ListenerOptions::new("resource").authenticator(Arc::new(anyone)).limits(limits);
     let address: Address = "amqp://localhost".parse().unwrap();
     let (client, incoming) =
-        tokio::join!(ConnectOptions::new(address).connect_over(near), listener.accept(far));
+        tokio::join!(ConnectOptions::new(address).limits(client).connect_over(near), listener.accept(far));
     (client.unwrap(), incoming.unwrap())
 }
 
@@ -278,7 +280,7 @@ async fn a_delivery_is_acquired_within_a_transaction() {
         }
         let id = sender.acquisition().unwrap();
         assert_eq!(&id, transaction.id());
-        sender.try_deliver(amqp_transport::Payload::from(Message::data("x")).in_transaction(&id)).unwrap();
+        sender.try_deliver(Payload::from(Message::data("x")).in_transaction(&id)).unwrap();
         let delivery = receiver.recv().await.unwrap();
         assert_eq!(delivery.transaction().as_ref(), Some(transaction.id()));
         transaction.settle(delivery, Outcome::Accepted).unwrap();
@@ -438,6 +440,79 @@ async fn a_link_of_another_connection_has_no_part_in_a_transaction() {
         let transaction = pair.declare().await;
         let error = transaction.send(&sender, Message::data("x")).await.unwrap_err();
         assert_eq!(error, TransactionError::OtherSession);
+    })
+    .await;
+}
+
+fn with_answer(answer: Duration) -> Limits {
+    let mut limits = Limits::default();
+    limits.answer = answer;
+    limits
+}
+
+// §4.4
+#[tokio::test]
+async fn a_transaction_that_is_open_for_too_long_is_rolled_back() {
+    within(async {
+        let mut limits = CoordinatorLimits::default();
+        limits.time_out = Duration::from_millis(50);
+        let mut pair = Pair::with(Limits::default(), limits).await;
+        let transaction = pair.declare().await;
+        let discharge = pair.control.next().await.unwrap();
+        assert_eq!((discharge.transaction(), discharge.is_rollback()), (transaction.id(), true));
+        discharge.done();
+        assert!(pair.coordinator.check(transaction.id()).is_err());
+        let error = tokio::select! {
+            committed = transaction.commit() => committed.unwrap_err(),
+            _ = pair.control.next() => unreachable!("it is discharged already"),
+        };
+        assert!(matches!(error, TransactionError::TimedOut(_)), "{error}");
+    })
+    .await;
+}
+
+// §4.4.1
+#[tokio::test]
+async fn a_commit_before_a_posted_message_is_whole_costs_the_controller_its_link() {
+    within(async {
+        let mut pair = Pair::new().await;
+        let (transaction, other) = (pair.declare().await, pair.declare().await);
+        let (sender, _receiver) = pair.posting().await;
+        let head = Payload::head(&Message::default()).in_transaction(transaction.id());
+        let mut writer = sender.stream(head).await.unwrap();
+        writer.write_data(vec![7; 1000]).await.unwrap();
+        while pair.incoming.connection().stats().partial_octets == 0 {
+            tokio::task::yield_now().await;
+        }
+        let id = transaction.id().clone();
+        let (committed, rolled_back) = tokio::join!(transaction.commit(), async {
+            let mut rolled_back = Vec::new();
+            while let Some(discharge) = pair.control.next().await {
+                assert!(discharge.is_rollback());
+                rolled_back.push(discharge.transaction().clone());
+            }
+            rolled_back
+        });
+        let Err(TransactionError::RolledBack(Some(error))) = committed else { unreachable!("{committed:?}") };
+        assert_eq!(error.condition, conditions::TRANSACTION_ROLLBACK);
+        assert!(rolled_back.contains(&id) && rolled_back.contains(other.id()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_coordinator_that_does_not_answer_is_not_waited_for_without_end() {
+    within(async {
+        let mut pair =
+            Pair::with(with_answer(Duration::from_millis(200)), CoordinatorLimits::default()).await;
+        let (first, second) = (pair.declare().await, pair.declare().await);
+        // From here on nobody answers.
+        let error = pair.controller.declare().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Timeout(_)) && error.is_retryable(), "{error}");
+        let error = first.commit().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Unknown(LinkError::Timeout(_))), "{error}");
+        let error = second.rollback().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Unknown(LinkError::Timeout(_))), "{error}");
     })
     .await;
 }

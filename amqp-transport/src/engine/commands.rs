@@ -404,7 +404,8 @@ impl Engine {
     ) {
         self.flush_sessions();
         let Some(link) = self.links.get_mut(key.0) else { return };
-        if !matches!(link.state, LinkState::Attached | LinkState::AttachSent) {
+        // One that the peer refuses without ever saying why is detached from here: its handle is not lost.
+        if !matches!(link.state, LinkState::Attached | LinkState::AttachSent | LinkState::Refused) {
             return;
         }
         link.end = Some(reason);
@@ -627,6 +628,16 @@ impl Engine {
             Kind::Sender(sender) => sender.acquisition.as_deref(),
             Kind::Receiver(receiver) => receiver.acquisition.as_deref(),
         }
+    }
+
+    /// Whether part of a delivery has arrived that was posted within a transaction, and the rest has not: that may not be
+    /// committed yet (§4.4.1). It looks at every link.
+    #[must_use]
+    pub fn is_partly_posted(&self, txn_id: &[u8]) -> bool {
+        self.links.iter().any(|(_, link)| match &link.kind {
+            Kind::Receiver(receiver) => receiver.is_partly_within(txn_id),
+            Kind::Sender(_) => false,
+        })
     }
 
     /// Whether everything that was handed over on the link has left.

@@ -87,7 +87,7 @@ pub struct Engine {
     identity: Identity,
     sasl: SaslLayer,
     idle: Idle,
-    /// Until when the handshake, or the answer to a close, may take.
+    /// Until when the handshake, or the answer to a close, may take; none if that is beyond what the clock can tell.
     patience: Option<Instant>,
     end: Option<ConnectionError>,
 }
@@ -112,7 +112,7 @@ impl Engine {
             identity: Identity::Anonymous,
             sasl: SaslLayer::default(),
             idle: Idle::new(now, limits.idle_time_out),
-            patience: Some(now + limits.handshake),
+            patience: now.checked_add(limits.handshake),
             end: None,
             io: Io {
                 outbox: Outbox::default(),
@@ -635,7 +635,7 @@ impl Engine {
                     return self.finish(ConnectionError::Violation(error));
                 }
                 self.phase = Phase::Close;
-                self.patience = Some(now + self.io.limits.close);
+                self.patience = now.checked_add(self.io.limits.close);
                 self.end_everything(ConnectionError::Violation(error));
             }
             _ => self.finish(ConnectionError::Violation(error)),
@@ -651,7 +651,7 @@ impl Engine {
                 self.flush_sessions();
                 self.io.send(0, Performative::Close(Close { error }));
                 self.phase = Phase::Close;
-                self.patience = Some(now + self.io.limits.close);
+                self.patience = now.checked_add(self.io.limits.close);
                 self.end_everything(ConnectionError::ClosedLocally);
             }
             Phase::Close | Phase::Ended => {}

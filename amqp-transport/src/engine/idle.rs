@@ -43,8 +43,8 @@ impl Idle {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let silent = self.patience.map(|patience| self.last_received + patience);
-        let heartbeat = self.heartbeat.map(|heartbeat| self.last_sent + heartbeat);
+        let silent = self.patience.and_then(|patience| self.last_received.checked_add(patience));
+        let heartbeat = self.heartbeat.and_then(|heartbeat| self.last_sent.checked_add(heartbeat));
         [silent, heartbeat].into_iter().flatten().min()
     }
 }
@@ -72,6 +72,13 @@ mod tests {
         let mut idle = Idle::new(start, Duration::ZERO);
         idle.on_open(Some(0));
         assert_eq!(idle.deadline(), None);
+    }
+
+    #[test]
+    fn a_time_out_beyond_what_the_clock_can_tell_is_none() {
+        let start = Instant::now();
+        let idle = Idle::new(start, Duration::MAX);
+        assert_eq!((idle.deadline(), idle.is_peer_silent(start)), (None, false));
     }
 
     #[test]

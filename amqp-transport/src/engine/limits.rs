@@ -29,6 +29,11 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long an answer to close, end or detach is awaited. Default 5 s.
     pub close: Duration,
+    /// How long an answer is awaited that a peer can give at once: to begin and attach, to a drain, to the declaration and
+    /// the discharge of a transaction. After it the caller is told, and what was asked for is taken back as if the caller
+    /// had given up. Default 60 s, because some brokers elect a leader of a queue first; zero waits without end. Credit and
+    /// outcomes of messages are no such answers: nothing here bounds the wait for them.
+    pub answer: Duration,
     /// Transfer frames that the peer may have under way per session. Default 2048.
     pub incoming_window: u32,
     /// Largest message accepted, in octets, announced in attach. Default 16 MiB.
@@ -67,6 +72,7 @@ impl Default for Limits {
             idle_time_out: Duration::from_secs(30),
             handshake: Duration::from_secs(30),
             close: Duration::from_secs(5),
+            answer: Duration::from_secs(60),
             incoming_window: 2048,
             max_message_size: 16 * 1024 * 1024,
             max_sasl_frame_size: 8192,

@@ -149,6 +149,25 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::wait`], for an answer that the peer owes: `None` if it has not come within
+    /// [`Limits::answer`](crate::Limits::answer).
+    pub(crate) async fn wait_for_answer<R>(
+        &self,
+        changed: &Notify,
+        look: impl FnMut(&mut State) -> Option<R>,
+    ) -> Option<R> {
+        self.answered(self.wait(changed, look)).await
+    }
+
+    /// What `answer` gives; `None` if it takes longer than [`Limits::answer`](crate::Limits::answer).
+    pub(crate) async fn answered<R>(&self, answer: impl Future<Output = R>) -> Option<R> {
+        let patience = self.look(|state| state.engine.limits().answer);
+        if patience.is_zero() {
+            return Some(answer.await);
+        }
+        tokio::time::timeout(patience, answer).await.ok()
+    }
+
     fn act_if_found<R>(&self, look: &mut impl FnMut(&mut State) -> Option<R>) -> Option<R> {
         let mut state = self.lock();
         let found = look(&mut state)?;

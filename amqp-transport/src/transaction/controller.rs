@@ -58,7 +58,9 @@ impl Controller {
     /// Declares a transaction (§4.3). If the future is dropped, a transaction that was declared is rolled back.
     ///
     /// # Errors
-    /// [`TransactionError::NotDeclared`], [`TransactionError::Ended`].
+    /// [`TransactionError::NotDeclared`], [`TransactionError::Ended`]; [`TransactionError::Timeout`] if the coordinator has
+    /// not answered within [`Limits::answer`](crate::Limits::answer): what it declares after that is rolled back when the
+    /// controller is closed.
     pub async fn declare(&self) -> Result<Transaction, TransactionError> {
         let controller = self.clone();
         let (tell, told) = oneshot::channel();
@@ -74,7 +76,11 @@ impl Controller {
             SendError::NotSent(error) | SendError::Unknown(error) => TransactionError::Ended(error),
             error => TransactionError::Send(error),
         };
-        match self.sender.send(message).await.map_err(ended)? {
+        let link = Arc::clone(self.sender.link());
+        let Some(outcome) = link.shared().answered(self.sender.send(message)).await else {
+            return Err(TransactionError::Timeout("declaring a transaction"));
+        };
+        match outcome.map_err(ended)? {
             Outcome::Other(DeliveryState::Declared(declared)) => {
                 let id = TransactionId::new(Bytes::copy_from_slice(&declared.txn_id));
                 Ok(Transaction { controller: self, id, used: Mutex::default(), is_discharged: false })
@@ -221,7 +227,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Commits: everything done within the transaction takes effect, or nothing (§4.3).
+    /// Commits: everything done within the transaction takes effect, or nothing (§4.3). The messages posted within it, and
+    /// then the coordinator, may take [`Limits::answer`](crate::Limits::answer) each.
     ///
     /// Dropping the future before the discharge left rolls back; later, the result is not known.
     ///
@@ -231,10 +238,16 @@ impl Transaction {
         // A discharge must not overtake what was posted.
         let posts = std::mem::take(&mut self.used().posts);
         for Posts { sender, open } in posts {
-            if let Some(error) = all_sent(&sender).await
-                && open.load(Ordering::SeqCst) > 0
-            {
-                return Err(TransactionError::PostLost(error));
+            let link = sender.link();
+            match link.shared().answered(all_sent(&sender)).await {
+                Some(Some(error)) if open.load(Ordering::SeqCst) > 0 => {
+                    return Err(TransactionError::PostLost(error));
+                }
+                // The peer keeps its window shut.
+                None => {
+                    return Err(TransactionError::PostLost(LinkError::Timeout("sending what was posted")));
+                }
+                Some(_) => {}
             }
         }
         self.discharge(false).await
@@ -246,6 +259,8 @@ impl Transaction {
     /// [`TransactionError::UnknownId`] and the like, of a coordinator that had rolled back before.
     pub async fn rollback(mut self) -> Result<(), TransactionError> {
         match self.discharge(true).await {
+            // The link is still there, and so may the transaction be.
+            unanswered @ Err(TransactionError::Unknown(LinkError::Timeout(_))) => unanswered,
             // With the link everything on it is rolled back.
             Err(TransactionError::Ended(_) | TransactionError::Unknown(_)) => Ok(()),
             result => result,
@@ -253,14 +268,20 @@ impl Transaction {
     }
 
     async fn discharge(&mut self, fail: bool) -> Result<(), TransactionError> {
-        let confirmation =
-            self.controller.sender.deliver(self.end(fail)).await.map_err(TransactionError::of_loss)?;
+        const DEED: &str = "discharging a transaction";
+        let link = Arc::clone(self.controller.sender.link());
+        let Some(delivered) = link.shared().answered(self.controller.sender.deliver(self.end(fail))).await
+        else {
+            return Err(TransactionError::Timeout(DEED));
+        };
+        let confirmation = delivered.map_err(TransactionError::of_loss)?;
         self.is_discharged = true;
-        let result = match confirmation.await {
-            Ok(Outcome::Accepted) => Ok(()),
-            Ok(Outcome::Rejected(error)) => Err(TransactionError::of_refusal(error)),
-            Ok(outcome) => Err(TransactionError::Unexpected(outcome)),
-            Err(error) => Err(TransactionError::of_loss(error)),
+        let result = match link.shared().answered(confirmation).await {
+            Some(Ok(Outcome::Accepted)) => Ok(()),
+            Some(Ok(Outcome::Rejected(error))) => Err(TransactionError::of_refusal(error)),
+            Some(Ok(outcome)) => Err(TransactionError::Unexpected(outcome)),
+            Some(Err(error)) => Err(TransactionError::of_loss(error)),
+            None => Err(TransactionError::Unknown(LinkError::Timeout(DEED))),
         };
         let is_committed = !fail && matches!(result, Ok(()) | Err(TransactionError::Unknown(_)));
         self.let_go(is_committed);

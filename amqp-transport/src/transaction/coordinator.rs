@@ -10,8 +10,10 @@ use amqp_codec::messaging::{DeliveryState, TargetArchetype};
 use amqp_codec::transactions::{Control, Coordinator as Target, Declared};
 use amqp_codec::transport::{Attach, ErrorInfo, conditions};
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Requests of one controller that may wait.
 const CREDIT: u32 = 16;
@@ -22,11 +24,15 @@ const CREDIT: u32 = 16;
 pub struct CoordinatorLimits {
     /// Transactions that may be declared at once. One more is rejected with `amqp:resource-limit-exceeded`. Default 100.
     pub transactions: usize,
+    /// How long a transaction may be open. One that is not discharged by then is given as a rollback by
+    /// [`ControlLink::next`], and a discharge that comes later is rejected with `amqp:transaction:timeout`. Default 5
+    /// minutes; zero lets it be open for as long as its controller stays.
+    pub time_out: Duration,
 }
 
 impl Default for CoordinatorLimits {
     fn default() -> Self {
-        Self { transactions: 100 }
+        Self { transactions: 100, time_out: Duration::from_secs(300) }
     }
 }
 
@@ -122,7 +128,8 @@ impl Coordinator {
         Ok(ControlLink {
             receiver,
             shared: Arc::clone(&self.shared),
-            declared: HashSet::new(),
+            declared: HashMap::new(),
+            late: VecDeque::new(),
             can_reject,
             end: None,
         })
@@ -164,17 +171,29 @@ impl Shared {
 pub struct ControlLink {
     receiver: Receiver,
     shared: Arc<Shared>,
-    declared: HashSet<TransactionId>,
+    /// The open transactions, and when each was declared.
+    declared: HashMap<TransactionId, Instant>,
+    /// Those that were open for too long, the newest last.
+    late: VecDeque<TransactionId>,
     can_reject: bool,
     end: Option<LinkError>,
 }
 
 impl ControlLink {
-    /// The next discharge. Declarations are answered here. Once the link has ended, each transaction that is still open
-    /// is given as a rollback (§4.3), and then `None`. Cancel-safe.
+    /// The next discharge. Declarations are answered here. A transaction that was open for too long
+    /// ([`CoordinatorLimits::time_out`]) is given as a rollback. Once the link has ended, so is each that is still open
+    /// (§4.3), and then `None`. Cancel-safe.
     pub async fn next(&mut self) -> Option<Discharge> {
         while self.end.is_none() {
-            match self.receiver.recv().await {
+            let oldest = self.oldest();
+            let received = tokio::select! {
+                biased;
+                received = self.receiver.recv() => received,
+                transaction = too_late(oldest, self.shared.limits.time_out) => {
+                    return Some(self.give_up(transaction));
+                }
+            };
+            match received {
                 Ok(request) => {
                     if let Some(discharge) = self.on_request(request).await {
                         return Some(discharge);
@@ -183,9 +202,30 @@ impl ControlLink {
                 Err(error) => self.end = Some(error),
             }
         }
-        let transaction = self.declared.iter().next().cloned()?;
+        let transaction = self.declared.keys().next().cloned()?;
         self.declared.remove(&transaction);
-        Some(Discharge { transaction, is_rollback: true, shared: Arc::clone(&self.shared), request: None })
+        Some(self.rollback(transaction))
+    }
+
+    fn oldest(&self) -> Option<(TransactionId, Instant)> {
+        let oldest = self.declared.iter().min_by_key(|(_, declared)| **declared);
+        oldest.map(|(transaction, declared)| (transaction.clone(), *declared))
+    }
+
+    /// The transaction was open for too long.
+    fn give_up(&mut self, transaction: TransactionId) -> Discharge {
+        tracing::debug!(%transaction, "a transaction was not discharged in time");
+        self.declared.remove(&transaction);
+        // A controller that never comes back to its transactions is not remembered for ever.
+        if self.late.len() >= self.shared.limits.transactions.max(1) {
+            self.late.pop_front();
+        }
+        self.late.push_back(transaction.clone());
+        self.rollback(transaction)
+    }
+
+    fn rollback(&self, transaction: TransactionId) -> Discharge {
+        Discharge { transaction, is_rollback: true, shared: Arc::clone(&self.shared), request: None }
     }
 
     /// Why the link ended, if it has.
@@ -204,15 +244,20 @@ impl ControlLink {
         let answered = match read {
             Ok(Control::Discharge(discharge)) => {
                 let transaction = TransactionId::new(Bytes::copy_from_slice(&discharge.txn_id));
-                if self.declared.remove(&transaction) {
-                    return Some(Discharge {
-                        transaction,
-                        is_rollback: discharge.fail.unwrap_or(false),
-                        shared: Arc::clone(&self.shared),
-                        request: Some(request),
-                    });
+                let is_rollback = discharge.fail.unwrap_or(false);
+                if !self.declared.contains_key(&transaction) {
+                    Err(self.not_open(&transaction))
+                } else if !is_rollback && self.is_partly_posted(&transaction) {
+                    // §4.4.1; all of the link's transactions are rolled back. A rollback does no harm: what is missing of
+                    // the delivery is refused when it comes.
+                    let text = format!("a message posted within transaction {transaction} is not whole");
+                    self.close(ErrorInfo::new(conditions::TRANSACTION_ROLLBACK, text)).await;
+                    return None;
+                } else {
+                    self.declared.remove(&transaction);
+                    let shared = Arc::clone(&self.shared);
+                    return Some(Discharge { transaction, is_rollback, shared, request: Some(request) });
                 }
-                Err(unknown(&transaction))
             }
             Ok(Control::Declare(declare)) if declare.global_id.is_some() => {
                 Err(ErrorInfo::new(conditions::NOT_IMPLEMENTED, "global transactions are not supported"))
@@ -223,13 +268,29 @@ impl ControlLink {
         match answered {
             Ok(id) => {
                 let declared = DeliveryState::Declared(Declared::new(id.octets().clone()));
-                self.declared.insert(id);
+                self.declared.insert(id, Instant::now());
                 told(request.settle(Outcome::Other(declared)));
             }
             Err(error) if self.can_reject => told(request.reject(Some(error))),
             Err(error) => self.close(error).await,
         }
         None
+    }
+
+    /// Why a transaction cannot be discharged.
+    fn not_open(&mut self, transaction: &TransactionId) -> ErrorInfo {
+        match self.late.iter().position(|late| late == transaction) {
+            Some(place) => {
+                self.late.remove(place);
+                let text = format!("transaction {transaction} took too long and was rolled back");
+                ErrorInfo::new(conditions::TRANSACTION_TIMEOUT, text)
+            }
+            None => unknown(transaction),
+        }
+    }
+
+    fn is_partly_posted(&self, transaction: &TransactionId) -> bool {
+        self.receiver.link().shared().look(|state| state.engine.is_partly_posted(transaction.octets()))
     }
 
     async fn close(&mut self, error: ErrorInfo) {
@@ -244,9 +305,21 @@ impl ControlLink {
 impl Drop for ControlLink {
     fn drop(&mut self) {
         let mut open = self.shared.lock();
-        for transaction in &self.declared {
+        for transaction in self.declared.keys() {
             open.ids.remove(transaction);
         }
+    }
+}
+
+/// Waits until a transaction has been open for too long.
+async fn too_late(oldest: Option<(TransactionId, Instant)>, time_out: Duration) -> TransactionId {
+    let deadline = |declared: Instant| declared.checked_add(time_out).filter(|_| !time_out.is_zero());
+    match oldest.and_then(|(transaction, declared)| Some((transaction, deadline(declared)?))) {
+        Some((transaction, deadline)) => {
+            tokio::time::sleep_until(deadline).await;
+            transaction
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -15,10 +15,15 @@ pub enum TransactionError {
     /// The link to the coordinator ended before the transaction was discharged: it is rolled back (§4.3).
     #[error("rolled back, the link to the coordinator ended: {0}")]
     Ended(LinkError),
-    /// The link to the coordinator ended after the discharge was sent and before its answer came: whether the transaction
-    /// was committed is not known.
+    /// The link to the coordinator ended after the discharge was sent and before its answer came, or the coordinator did not
+    /// answer within [`Limits::answer`](crate::Limits::answer) ([`LinkError::Timeout`]): whether the transaction was
+    /// committed is not known.
     #[error("it is not known whether the transaction was committed: {0}")]
     Unknown(LinkError),
+    /// The coordinator did not answer a declaration, or gave no credit for a discharge, within
+    /// [`Limits::answer`](crate::Limits::answer). What was done within the transaction has no effect.
+    #[error("the coordinator did not answer in time while {0}")]
+    Timeout(&'static str),
     /// The coordinator rolled it back (`amqp:transaction:rollback`), or the commit failed for the reason given.
     #[error("rolled back: {}", Shown(.0.as_ref()))]
     RolledBack(Option<ErrorInfo>),
@@ -54,7 +59,11 @@ impl TransactionError {
         match self {
             Self::NotDeclared(_) | Self::OtherSession | Self::Unexpected(_) => false,
             Self::Ended(error) | Self::Unknown(error) | Self::PostLost(error) => error.is_retryable(),
-            Self::RolledBack(_) | Self::TimedOut(_) | Self::UnknownId(_) | Self::Settle(_) => true,
+            Self::RolledBack(_)
+            | Self::TimedOut(_)
+            | Self::Timeout(_)
+            | Self::UnknownId(_)
+            | Self::Settle(_) => true,
             Self::Send(error) => error.is_retryable(),
         }
     }

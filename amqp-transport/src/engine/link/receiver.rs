@@ -144,8 +144,9 @@ impl ReceiverLink {
         partial.payload.extend_from_slice(payload);
         // Settled is sticky: absent means as so far (§2.7.5).
         partial.delivery.settled |= transfer.settled.unwrap_or(false);
-        if transfer.state.is_some() {
-            partial.delivery.state = transfer.state;
+        if let Some(state) = transfer.state {
+            check_transaction(transaction_of(partial.delivery.state.as_ref()), &state)?;
+            partial.delivery.state = Some(state);
         }
         if transfer.more {
             self.partial = Some(partial);
@@ -159,6 +160,14 @@ impl ReceiverLink {
     /// Whether the sender ignores the credit that it was given.
     pub(crate) fn is_overrun(&self) -> bool {
         self.credit.is_overrun_by(u32::try_from(self.inbox.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether part of a delivery has come that belongs to this transaction, and the rest has not.
+    pub(crate) fn is_partly_within(&self, transaction: &[u8]) -> bool {
+        let partial =
+            self.partial.as_ref().and_then(|partial| transaction_of(partial.delivery.state.as_ref()));
+        let stream = self.streams.as_ref().and_then(|streams| streams.transaction());
+        partial == Some(transaction) || stream == Some(transaction)
     }
 
     /// Octets of the delivery that is being put together.
@@ -181,6 +190,22 @@ impl ReceiverLink {
             format!("a message of more than {} octets, the limit of this link", self.max_message_size),
         )
     }
+}
+
+/// The transaction that a state names.
+pub(crate) fn transaction_of(state: Option<&DeliveryState>) -> Option<&[u8]> {
+    match state {
+        Some(DeliveryState::Transactional(state)) => Some(&state.txn_id),
+        _ => None,
+    }
+}
+
+/// All frames of a delivery are of the transaction that the first one named, or of none (§4.4.1).
+pub(crate) fn check_transaction(first: Option<&[u8]>, state: &DeliveryState) -> Result<(), ErrorInfo> {
+    if transaction_of(Some(state)) == first {
+        return Ok(());
+    }
+    Err(ErrorInfo::new(conditions::NOT_ALLOWED, "the frames of one delivery do not name one transaction"))
 }
 
 /// Gives tag and payload a buffer of their own if they are small: one copy for both.

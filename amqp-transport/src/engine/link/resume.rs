@@ -31,8 +31,8 @@ pub enum Fate {
     /// The peer does not know of it: it is sent as a new delivery. It was never there, or was settled and forgotten: then it
     /// comes twice.
     Resent,
-    /// The peer did not tell yet: its list was too long for a frame. The link is to be suspended and resumed once more, when
-    /// the others are settled.
+    /// The peer did not tell yet: its list was too long for a frame (§2.6.13, incomplete-unsettled). Then nothing new can be
+    /// sent on the link: there is no credit for it. It is to be suspended and resumed once more, when the others are settled.
     Unknown,
 }
 
@@ -45,6 +45,8 @@ pub(crate) struct SenderResume {
     pub(crate) wanted: Vec<(UnsettledDelivery, Token)>,
     /// What became of it, once resolved.
     pub(crate) fates: Vec<(Token, DeliveryNumber, Fate)>,
+    /// The peer did not tell of all that it has: nothing new may be sent (§2.6.13).
+    pub(crate) is_incomplete: bool,
 }
 
 /// What a resumable receiver keeps beside its deliveries.

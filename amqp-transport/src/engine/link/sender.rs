@@ -125,7 +125,10 @@ impl SenderLink {
     }
 
     /// How many more deliveries may be handed over.
-    pub(crate) const fn room(&self) -> u32 {
+    pub(crate) fn room(&self) -> u32 {
+        if self.resume.as_ref().is_some_and(|resume| resume.is_incomplete) {
+            return 0;
+        }
         self.credit.link_credit().saturating_sub(self.not_started)
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct IncomingStream {
     is_taken: bool,
     /// Nobody will read it: what still comes is thrown away.
     is_dropped: bool,
+    /// The transaction that its first frame named.
+    transaction: Option<Bytes>,
 }
 
 /// What a read found.
@@ -62,7 +64,12 @@ impl Streams {
         self.list.back().filter(|stream| stream.end.is_none()).map(|stream| stream.id)
     }
 
-    pub(crate) fn start(&mut self, id: Serial, settled: bool) {
+    /// The transaction of the delivery of which frames are missing.
+    pub(crate) fn transaction(&self) -> Option<&[u8]> {
+        self.list.back().filter(|stream| stream.end.is_none())?.transaction.as_deref()
+    }
+
+    pub(crate) fn start(&mut self, id: Serial, settled: bool, transaction: Option<&[u8]>) {
         self.list.push_back(IncomingStream {
             id,
             parts: VecDeque::new(),
@@ -71,6 +78,7 @@ impl Streams {
             end: None,
             is_taken: false,
             is_dropped: false,
+            transaction: transaction.map(Bytes::copy_from_slice),
         });
     }
 

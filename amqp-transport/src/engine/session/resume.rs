@@ -30,6 +30,7 @@ impl Session {
             }
             Kind::Sender(sender) => {
                 let Some(resume) = &mut sender.resume else { return };
+                resume.is_incomplete = is_incomplete;
                 let wanted = std::mem::take(&mut resume.wanted);
                 let mut steps = Vec::with_capacity(wanted.len());
                 for (delivery, token) in wanted {

@@ -3,7 +3,7 @@
 
 use super::Session;
 use crate::engine::limits::MIN_MAX_FRAME_SIZE;
-use crate::engine::link::receiver::{Incoming, detach_from_buffer};
+use crate::engine::link::receiver::{Incoming, check_transaction, detach_from_buffer, transaction_of};
 use crate::engine::link::stream_in::Found;
 use crate::engine::link::{Kind, Link};
 use crate::engine::serial::Serial;
@@ -48,7 +48,7 @@ impl Session {
                     "transfer.delivery-tag is missing on the first frame of a delivery",
                 );
             };
-            streams.start(id, settled);
+            streams.start(id, settled, transaction_of(transfer.state.as_ref()));
             receiver.inbox.push_back(Incoming {
                 id,
                 tag: Bytes::copy_from_slice(&tag),
@@ -71,6 +71,8 @@ impl Session {
             self.hold_window_back(io);
             io.signal(key, link);
             return Ok(());
+        } else if let Some(state) = &transfer.state {
+            check_transaction(streams.transaction(), state).map_err(|error| Fault::Link(key, error))?;
         }
         let (_, payload) = detach_from_buffer(Bytes::new(), payload);
         let before = streams.unread();

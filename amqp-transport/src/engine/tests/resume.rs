@@ -133,6 +133,16 @@ fn what_an_incomplete_map_does_not_name_is_neither_sent_nor_settled() {
     assert_eq!(script.engine.take_unsettled(link).unwrap().deliveries.len(), 6, "for the next time");
 }
 
+// §2.6.13
+#[test]
+fn after_an_incomplete_map_nothing_new_is_sent() {
+    let entries: [(&[u8], _); 1] = [(&[0, 0, 0, 0], None)];
+    let (mut script, link) = resumed_with(&entries, false);
+    assert!(script.engine.credit(link).unwrap() > 0);
+    let (mut script, link) = resumed_with(&entries, true);
+    assert_eq!(script.engine.credit(link), Ok(0), "there is credit, but not for new deliveries");
+}
+
 /// A receiver that is resumed: a delivery without a verdict, one that is accepted, and one that the peer has forgotten.
 fn receiving_again() -> (Scripted, LinkKey) {
     let (mut script, session) = Scripted::begun();

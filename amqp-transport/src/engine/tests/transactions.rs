@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::transaction::{Provisional, TransactionId};
+use amqp_codec::messaging::Received;
 use amqp_codec::types::Value;
 
 fn id() -> TransactionId {
@@ -240,4 +241,56 @@ fn a_sender_learns_within_which_transaction_its_peer_acquires() {
     flow.properties = named(&[0; 33]);
     script.says(7, Performative::Flow(flow));
     assert_eq!(script.engine.acquisition(link), None);
+}
+
+/// The first frame of a delivery to the client, of this transaction, and a frame that goes on with it.
+fn two_frames(first: Option<&'static [u8]>, second: Option<DeliveryState>) -> (Transfer, Transfer) {
+    let mut transfer = Transfer::new(3_u32);
+    transfer.delivery_id = Some(0);
+    transfer.delivery_tag = Some(Bytes::from_static(b"t"));
+    transfer.more = true;
+    transfer.state = first.map(|octets| TransactionId::new(Bytes::from_static(octets)).state(None));
+    let mut rest = Transfer::new(3_u32);
+    rest.state = second;
+    (transfer, rest)
+}
+
+// §4.4.1
+#[test]
+fn the_frames_of_a_delivery_name_one_transaction() {
+    let two = || TransactionId::new(Bytes::from_static(b"two")).state(None);
+    let point = || DeliveryState::Received(Received { section_number: 0, section_offset: 0 });
+    for streams in [false, true] {
+        for (first, second, is_right) in [
+            (Some(&b"one"[..]), None, true),
+            (Some(&b"one"[..]), Some(within(None)), true),
+            (Some(&b"one"[..]), Some(two()), false),
+            (Some(&b"one"[..]), Some(point()), false),
+            (None, Some(point()), true),
+            (None, Some(two()), false),
+        ] {
+            let (mut script, session) = Scripted::begun();
+            let mut wanted = options(Role::Receiver, Credit::Auto(10));
+            wanted.streams = streams;
+            let link = script.engine.attach(session, wanted).unwrap();
+            let mut attach = Attach::new("link", 3_u32, Role::Sender);
+            attach.source = Some(Source::new("q"));
+            attach.initial_delivery_count = Some(0);
+            script.says(7, Performative::Attach(Box::new(attach)));
+            script.hears();
+            let (transfer, rest) = two_frames(first, second.clone());
+            script.transfers(&transfer, b"half");
+            assert_eq!(script.engine.is_partly_posted(b"one"), first.is_some());
+            script.transfers(&rest, b"half");
+            let case = format!("{first:?}, then {second:?}, in parts: {streams}");
+            if is_right {
+                assert_eq!(script.engine.link_status(link), LinkStatus::Attached, "{case}");
+                assert!(!script.engine.is_partly_posted(b"one"), "{case}");
+                let state = script.engine.take(link).unwrap().unwrap().state;
+                assert_eq!(TransactionId::of(state.as_ref()).is_some(), first.is_some(), "{case}");
+            } else {
+                assert_eq!(script.detaches_with(), conditions::NOT_ALLOWED, "{case}");
+            }
+        }
+    }
 }
