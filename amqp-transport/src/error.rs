@@ -319,6 +319,18 @@ pub enum StreamError {
     /// The link ended before the message was whole.
     #[error("the message is not whole: {0}")]
     Link(#[from] LinkError),
+    /// Its octets are no message, as far as they were read.
+    #[error("the message is malformed: {0}")]
+    Malformed(String),
+    /// Its sections before the body, or its footer, take more octets than are held at once.
+    #[error("the sections beside the body are longer than {limit} octets")]
+    TooLong {
+        /// Octets that they may take.
+        limit: usize,
+    },
+    /// Its body is a sequence or a value, which is not read as data.
+    #[error("the body of the message is not data")]
+    NotData,
 }
 
 impl StreamError {
@@ -326,7 +338,7 @@ impl StreamError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Aborted => false,
+            Self::Aborted | Self::Malformed(_) | Self::TooLong { .. } | Self::NotData => false,
             Self::Link(error) => error.is_retryable(),
         }
     }

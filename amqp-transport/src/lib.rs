@@ -63,6 +63,8 @@ mod listener;
 #[cfg(feature = "tokio")]
 pub mod management;
 #[cfg(feature = "tokio")]
+mod message_reader;
+#[cfg(feature = "tokio")]
 mod message_writer;
 #[cfg(feature = "tokio")]
 mod net;
@@ -112,6 +114,8 @@ pub use link_options::{ReceiverOptions, SenderOptions};
 #[cfg(feature = "tokio")]
 pub use listener::{AcceptError, Incoming, LinkRequest, LinkScope, ListenerOptions, SessionId};
 #[cfg(feature = "tokio")]
+pub use message_reader::MessageReader;
+#[cfg(feature = "tokio")]
 pub use message_writer::MessageWriter;
 #[cfg(feature = "tokio")]
 pub use net::address::{Address, AddressError};
@@ -126,6 +130,6 @@ pub use sender::{Confirmation, Payload, Sender, TryDeliverError};
 #[cfg(feature = "tokio")]
 pub use session::Session;
 #[cfg(feature = "tokio")]
-pub use stream_receiver::{MessageReader, StreamReceiver};
+pub use stream_receiver::StreamReceiver;
 #[cfg(feature = "tokio")]
 pub use suspended::{ResumeError, ResumedDelivery, ResumedSender, SuspendedReceiver, SuspendedSender};

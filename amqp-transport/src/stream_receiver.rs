@@ -1,12 +1,10 @@
 //! Links that hand messages over with their first frame, to be read while the rest arrives.
 
-use crate::engine::{Incoming, StreamPart};
-use crate::error::{LinkError, Outcome, SettleError, StreamError};
+use crate::error::LinkError;
+use crate::message_reader::MessageReader;
 use crate::receiver::Receiver;
 use crate::session::LinkHandle;
-use amqp_codec::messaging::{DeliveryState, Modified};
-use amqp_codec::transport::{Attach, ErrorInfo};
-use bytes::Bytes;
+use amqp_codec::transport::Attach;
 use std::sync::Arc;
 
 /// A link to receive messages in parts on (§2.6.14): each is handed over with its first frame. Clones are the same link; it
@@ -33,7 +31,8 @@ impl StreamReceiver {
     /// use amqp_transport::ReceiverOptions;
     /// let receiver = session.stream_receiver(ReceiverOptions::new("/queues/videos")).await?;
     /// let mut message = receiver.recv().await?;
-    /// while let Some(octets) = message.read().await? {
+    /// println!("{:?}", message.head().await?.properties);
+    /// while let Some(octets) = message.read_data().await? {
     ///     println!("{} octets more", octets.len());
     /// }
     /// message.accept()?;
@@ -48,7 +47,7 @@ impl StreamReceiver {
             .shared()
             .wait(&self.link.changed, |state| state.engine.take(self.link.key).transpose())
             .await?;
-        Ok(MessageReader { link: Arc::clone(&self.link), is_settled: taken.settled, incoming: taken })
+        Ok(MessageReader::new(&self.link, taken))
     }
 
     /// As [`Receiver::set_credit`].
@@ -98,114 +97,5 @@ impl StreamReceiver {
     /// Waits until the link ends, and tells why.
     pub async fn detached(&self) -> LinkError {
         self.inner.detached().await
-    }
-}
-
-/// A message that is read while it arrives. A verdict may be given at any time: before the end, the rest is thrown away as
-/// it comes. Dropped without one, the message is released.
-#[derive(Debug)]
-#[must_use = "a message that is dropped goes back to the peer"]
-pub struct MessageReader {
-    link: Arc<LinkHandle>,
-    incoming: Incoming,
-    is_settled: bool,
-}
-
-impl MessageReader {
-    /// The next octets of the encoded message, as they come; `None` at its end. Boundaries between them mean nothing.
-    /// Cancel-safe: octets are either returned or still wait.
-    ///
-    /// # Errors
-    /// [`StreamError::Aborted`] if the peer took the message back: no verdict is wanted then. [`StreamError::Link`] if
-    /// the link ended before the message was whole.
-    pub async fn read(&mut self) -> Result<Option<Bytes>, StreamError> {
-        let (key, id) = (self.link.key, self.incoming.id);
-        self.link
-            .shared()
-            .wait(&self.link.changed, |state| match state.engine.read_stream(key, id) {
-                Ok(StreamPart::Octets(octets)) => Some(Ok(Some(octets))),
-                Ok(StreamPart::End) => Some(Ok(None)),
-                Ok(StreamPart::Pending) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .await
-    }
-
-    /// The sender's tag.
-    #[must_use]
-    pub const fn delivery_tag(&self) -> &Bytes {
-        &self.incoming.tag
-    }
-
-    /// The message-format; 0 is the standard's.
-    #[must_use]
-    pub const fn message_format(&self) -> u32 {
-        self.incoming.message_format
-    }
-
-    /// Whether it came settled: then no verdict is wanted.
-    #[must_use]
-    pub const fn is_settled(&self) -> bool {
-        self.incoming.settled
-    }
-
-    /// The state that the sender gave it with its first frame, such as a transaction's.
-    #[must_use]
-    pub const fn state(&self) -> Option<&DeliveryState> {
-        self.incoming.state.as_ref()
-    }
-
-    /// Takes the message over.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn accept(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Accepted)
-    }
-
-    /// Refuses the message as invalid.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn reject(self, error: Option<ErrorInfo>) -> Result<(), SettleError> {
-        self.settle(Outcome::Rejected(error))
-    }
-
-    /// Gives the message back unchanged.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn release(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Released)
-    }
-
-    /// Gives the message back changed.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
-        self.settle(Outcome::Modified(modified))
-    }
-
-    /// Gives a verdict. What has not come of the message yet is thrown away.
-    ///
-    /// # Errors
-    /// [`SettleError`] if the peer has taken the message back or the link ended.
-    pub fn settle(mut self, outcome: Outcome) -> Result<(), SettleError> {
-        if std::mem::replace(&mut self.is_settled, true) { Ok(()) } else { self.give(outcome) }
-    }
-
-    fn give(&self, outcome: Outcome) -> Result<(), SettleError> {
-        self.link.shared().act(|state| state.engine.settle(self.link.key, self.incoming.id, outcome))
-    }
-}
-
-impl Drop for MessageReader {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            // If the link is gone the peer has it back already.
-            let _ = self.give(Outcome::Released);
-        }
-        self.link.shared().act(|state| state.engine.forget_stream(self.link.key, self.incoming.id));
     }
 }

@@ -1,8 +1,9 @@
 //! Messages sent and received in parts, client and listener of this crate against each other over TCP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use amqp_codec::Decode;
-use amqp_codec::messaging::{Message, Source, Target};
+use amqp_codec::messaging::{Body, Header, Message, Source, Target};
+use amqp_codec::types::Symbol;
+use amqp_codec::{Decode, Encode};
 use amqp_transport::{
     Address, ConnectOptions, Connection, Credit, Incoming, Limits, ListenerOptions, Outcome, Payload,
     Receiver, ReceiverOptions, SendError, Sender, SenderOptions, StaticCredentials, StreamError,
@@ -247,6 +248,107 @@ async fn a_client_reads_in_parts_and_loses_what_was_not_whole_with_the_connectio
         assert!(matches!(lost.unwrap_err(), StreamError::Link(_)));
         ended.unwrap();
         assert!(matches!(writer.write(b"more".to_vec()).await.unwrap_err(), SendError::NotSent(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn header_and_properties_are_read_before_the_body_has_come() {
+    within(async {
+        let (client, incoming) = pair_with(small()).await;
+        let (sender, receiver) = client_streams(&client, &incoming, 1).await;
+        let header = Header { durable: true, ..Header::default() };
+        let head = Message::default().with_header(header).with_application_property("n", 7_i32);
+        let mut writer = sender.stream(Payload::head(&head)).await.unwrap();
+        writer.write_data(part(0)).await.unwrap();
+        let mut reader = receiver.recv().await.unwrap();
+        assert_eq!(*reader.head().await.unwrap(), head);
+        assert_eq!(*reader.head().await.unwrap(), head, "as often as one likes");
+        // The body comes without what is around it, although it is cut anywhere.
+        let sending = async {
+            for n in 1..100 {
+                writer.write_data(part(n)).await.unwrap();
+            }
+            let footer = Message::default().with_footer(Symbol::from_static("sum"), 100_i32);
+            // What follows its empty body is the footer alone.
+            writer.write(footer.to_bytes().slice(4..)).await.unwrap();
+            writer.finish().await.unwrap().accepted().unwrap();
+        };
+        let receiving = async {
+            let mut expected = (0..100).flat_map(part);
+            while let Some(octets) = reader.read_data().await.unwrap() {
+                assert!(octets.iter().all(|octet| expected.next() == Some(*octet)));
+            }
+            assert_eq!(expected.next(), None);
+            assert_eq!(reader.read_data().await.unwrap(), None, "the end remains the end");
+            let footer = reader.footer().unwrap();
+            assert_eq!(footer.get("sum"), Some(&100_i32.into()));
+            reader.accept().unwrap();
+        };
+        tokio::join!(sending, receiving);
+    })
+    .await;
+}
+
+/// What a reader of sections gives for a message of these octets, sent in frames of these sizes.
+async fn read_in_sections(octets: &[u8], cut: usize) -> Result<(Message, Vec<u8>), StreamError> {
+    let (client, incoming) = pair_with(small()).await;
+    let (sender, receiver) = client_streams(&client, &incoming, 1).await;
+    let mut writer = sender.stream(Payload::from(Vec::new())).await.unwrap();
+    let writing = async {
+        for part in octets.chunks(cut) {
+            writer.write(part.to_vec()).await.unwrap();
+            // A frame of its own.
+            tokio::task::yield_now().await;
+        }
+        let _ = writer.finish();
+    };
+    let reading = async {
+        let mut reader = receiver.recv().await.unwrap();
+        let head = reader.head().await?.clone();
+        let mut body = Vec::new();
+        while let Some(octets) = reader.read_data().await? {
+            body.extend_from_slice(&octets);
+        }
+        Ok((head, body))
+    };
+    tokio::join!(writing, reading).1
+}
+
+#[tokio::test]
+async fn sections_are_read_however_they_are_cut() {
+    within(async {
+        let mut message = Message::data("a body").with_application_property("n", 7_i32);
+        let whole = message.to_bytes();
+        message.body = Body::Empty;
+        for cut in 1..whole.len() {
+            let (head, body) = read_in_sections(&whole, cut).await.unwrap();
+            assert_eq!((&head, &body[..]), (&message, &b"a body"[..]), "in frames of {cut}");
+        }
+        let (head, body) = read_in_sections(b"\x00\x53\x70\x45", 3).await.unwrap();
+        assert_eq!(head.header, Some(Header::default()), "no body at all");
+        assert!(body.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_sections_is_an_error() {
+    within(async {
+        let error = |octets: Vec<u8>| async move { read_in_sections(&octets, 1000).await.unwrap_err() };
+        assert_eq!(error(Message::value("text").to_bytes().to_vec()).await, StreamError::NotData);
+        let cut = error(b"\x00\x53\x75\xa0\x09short".to_vec()).await.to_string();
+        assert_eq!(cut, "the message is malformed: it ends within a section");
+        let late = error(b"\x00\x53\x75\xa0\x00\x00\x53\x70\x45".to_vec()).await.to_string();
+        assert!(late.contains("a section stands behind the body"), "{late}");
+        let twice = error(b"\x00\x53\x70\x45\x00\x53\x70\x45".to_vec()).await.to_string();
+        assert!(twice.contains("one out of place"), "{twice}");
+        let many = error(b"\x00\x53\x70\x45".repeat(100)).await.to_string();
+        assert!(many.contains("more than five sections"), "{many}");
+        let long = b"\x00\x53\x74\xd1\x7f\xff\xff\xff\x00\x00\x00\x02".to_vec();
+        assert_eq!(error(long).await, StreamError::TooLong { limit: 1024 * 1024 });
+        let noise = error(vec![0xff; 1000]).await.to_string();
+        assert!(noise.contains("expected a described value"), "{noise}");
     })
     .await;
 }

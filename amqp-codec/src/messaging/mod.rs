@@ -5,6 +5,7 @@ mod header;
 mod message;
 mod outcome;
 mod properties;
+mod section_start;
 mod sections;
 mod terminus;
 
@@ -13,6 +14,7 @@ pub use header::Header;
 pub use message::Message;
 pub use outcome::{Accepted, DeliveryState, Modified, Received, Rejected, Released};
 pub use properties::{AnnotationKey, Annotations, ApplicationProperties, MessageId, Properties};
+pub use section_start::SectionStart;
 pub use sections::MessageSections;
 pub use terminus::{
     LifetimePolicy, Source, Target, TargetArchetype, TerminusDurability, TerminusExpiryPolicy,

@@ -14,13 +14,13 @@ const DELIVERY_ANNOTATIONS: u64 = 0x71;
 const MESSAGE_ANNOTATIONS: u64 = 0x72;
 const PROPERTIES: u64 = 0x73;
 const APPLICATION_PROPERTIES: u64 = 0x74;
-const DATA: u64 = 0x75;
-const AMQP_SEQUENCE: u64 = 0x76;
-const AMQP_VALUE: u64 = 0x77;
-const FOOTER: u64 = 0x78;
+pub(super) const DATA: u64 = 0x75;
+pub(super) const AMQP_SEQUENCE: u64 = 0x76;
+pub(super) const AMQP_VALUE: u64 = 0x77;
+pub(super) const FOOTER: u64 = 0x78;
 
 /// All sections, by their place in a message.
-const SECTIONS: [Descriptor; 9] = [
+pub(super) const SECTIONS: [Descriptor; 9] = [
     Descriptor { code: HEADER, symbol: "amqp:header:list" },
     Descriptor { code: DELIVERY_ANNOTATIONS, symbol: "amqp:delivery-annotations:map" },
     Descriptor { code: MESSAGE_ANNOTATIONS, symbol: "amqp:message-annotations:map" },

@@ -179,13 +179,13 @@ pub(crate) const ARRAY: CompoundForm = CompoundForm {
 
 /// A size or count of four octets, as a number that can be compared with lengths.
 #[inline]
-fn wide_length(input: &[u8]) -> Parsed<'_, usize> {
+pub(crate) fn wide_length(input: &[u8]) -> Parsed<'_, usize> {
     map(be_u32, |number| usize::try_from(number).unwrap_or(usize::MAX)).parse(input)
 }
 
 /// A size or count of one octet.
 #[inline]
-fn narrow_length(input: &[u8]) -> Parsed<'_, usize> {
+pub(crate) fn narrow_length(input: &[u8]) -> Parsed<'_, usize> {
     map(be_u8, usize::from).parse(input)
 }
 
