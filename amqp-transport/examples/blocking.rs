@@ -161,27 +161,32 @@ pub fn greet(address: &str, queue: &str, sasl: Sasl) -> Result<Bytes> {
     Ok(message.body_bytes().ok_or("the message has another body than octets")?)
 }
 
+const USAGE: &str = "usage: blocking HOST:PORT QUEUE [USER PASSWORD]";
+
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let (address, queue, sasl) = match arguments[..] {
-        [address, queue] => (address, queue, Sasl::Anonymous),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [address, queue] => show(address, queue, Sasl::Anonymous),
         [address, queue, user, password] => {
-            (address, queue, Sasl::Plain { user: user.to_owned(), password: password.to_owned() })
+            show(address, queue, Sasl::Plain { user: user.to_owned(), password: password.to_owned() })
         }
-        _ => {
-            eprintln!("usage: blocking HOST:PORT QUEUE [USER PASSWORD]");
-            return ExitCode::from(2);
-        }
+        _ => Err(USAGE.into()),
     };
-    match greet(address, queue, sasl) {
-        Ok(body) => {
-            println!("received: {}", String::from_utf8_lossy(&body));
-            ExitCode::SUCCESS
-        }
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("blocking: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn show(address: &str, queue: &str, sasl: Sasl) -> Result<()> {
+    println!("received {}", String::from_utf8_lossy(&greet(address, queue, sasl)?));
+    Ok(())
 }

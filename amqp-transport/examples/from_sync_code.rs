@@ -8,19 +8,40 @@
 //! within `block_on`, which is right for a connection that lives no longer than one such call. A connection that is kept
 //! wants a runtime with a thread of its own.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use amqp_codec::messaging::Message;
 use amqp_transport::{Connection, Delivery, Receiver, ReceiverOptions, Sender, SenderOptions};
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-fn main() -> Result<()> {
+const USAGE: &str = "usage: from_sync_code URL ADDRESS";
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, node] = &arguments[..] else { return Err("usage: from_sync_code URL ADDRESS".into()) };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [url, node] => run(url, node),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("from_sync_code: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(url: &str, node: &str) -> Result<()> {
     send_one(url, node, "the first")?;
     let queue = Queue::open(url, node)?;
     queue.send("the second")?;
@@ -31,7 +52,7 @@ fn main() -> Result<()> {
 }
 
 /// One call, one connection: no thread beside the caller's.
-pub(crate) fn send_one(url: &str, node: &str, body: &str) -> Result<()> {
+fn send_one(url: &str, node: &str, body: &str) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let connection = Connection::connect(url).await?;
@@ -43,7 +64,7 @@ pub(crate) fn send_one(url: &str, node: &str, body: &str) -> Result<()> {
 }
 
 /// A connection that is kept: its runtime has one thread.
-pub(crate) struct Queue {
+struct Queue {
     runtime: Runtime,
     connection: Connection,
     sender: Sender,
@@ -51,7 +72,7 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn open(url: &str, node: &str) -> Result<Self> {
+    fn open(url: &str, node: &str) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (connection, sender, receiver) = runtime.block_on(async {
             let connection = Connection::connect(url).await?;
@@ -63,13 +84,13 @@ impl Queue {
     }
 
     /// Returns once the message is stored.
-    pub(crate) fn send(&self, body: &str) -> Result<()> {
+    fn send(&self, body: &str) -> Result<()> {
         let outcome = self.runtime.block_on(self.sender.send(Message::data(body.to_owned())))?;
         Ok(outcome.accepted()?)
     }
 
     /// The body of the next message, which is accepted; `None` if there is none for so long.
-    pub(crate) fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
+    fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
         // Giving a receive up loses nothing: a delivery is either returned or still waits.
         let received =
             self.runtime.block_on(async { tokio::time::timeout(patience, self.receiver.recv()).await });
@@ -80,7 +101,7 @@ impl Queue {
         Ok(Some(body))
     }
 
-    pub(crate) fn close(self) -> Result<()> {
+    fn close(self) -> Result<()> {
         Ok(self.runtime.block_on(self.connection.close())?)
     }
 }

@@ -6,24 +6,41 @@
 //!
 //! Addresses: `/queues/NAME` on RabbitMQ 4, `/amq/queue/NAME` on RabbitMQ 3, `NAME` elsewhere. The queue must exist.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use amqp_codec::messaging::{Header, Message};
 use amqp_transport::{Connection, Credit, ReceiverOptions, SenderOptions};
+use std::error::Error;
+use std::process::ExitCode;
 use std::time::Instant;
 
+const USAGE: &str = "usage: hello URL ADDRESS [COUNT]";
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(url), Some(address)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: hello URL ADDRESS [COUNT]".into());
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [url, address] => greet(url, address, "1000").await,
+        [url, address, count] => greet(url, address, count).await,
+        _ => Err(USAGE.into()),
     };
-    let count: u32 = arguments.next().map_or(Ok(1), |count| count.parse())?;
-    greet(&url, &address, count).await
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hello: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Sends so many messages to the node and receives them again.
-pub(crate) async fn greet(url: &str, address: &str, count: u32) -> Result<(), Box<dyn std::error::Error>> {
+async fn greet(url: &str, address: &str, count: &str) -> Result<(), Box<dyn Error>> {
+    let count: u32 = count.parse()?;
     let connection = Connection::connect(url).await?;
     println!("connected to {}", connection.peer().property("product").unwrap_or("an unknown product"));
 

@@ -6,7 +6,7 @@
 //!
 //! Any AMQP 1.0 client can talk to it, with the user `guest` and the password `guest`.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use amqp_codec::messaging::{Message, Source, Target};
 use amqp_codec::transport::{ErrorInfo, Role, conditions};
@@ -14,20 +14,37 @@ use amqp_transport::{
     Credit, Incoming, LinkRequest, ListenerOptions, Receiver, Sender, SettleError, StaticCredentials,
 };
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 
+const USAGE: &str = "usage: listener HOST:PORT";
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let Some(address) = std::env::args().nth(1) else { return Err("usage: listener HOST:PORT".into()) };
-    let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
-    serve(listener).await?;
-    Ok(())
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [address] => serve(address).await,
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("listener: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Takes connections for ever.
-pub(crate) async fn serve(listener: TcpListener) -> std::io::Result<()> {
+async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
     let users = vec![("guest".to_owned(), "guest".to_owned())];
     let options = ListenerOptions::new("example")
         .property("product", "listener example")

@@ -6,28 +6,42 @@
 //!
 //! More addresses may follow; they are tried in turn. The queue must exist.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use amqp_codec::messaging::{Header, Message};
 use amqp_transport::recovery::{Client, ClientState};
 use amqp_transport::{Credit, ReceiverOptions, SenderOptions};
 use std::collections::HashSet;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
+const USAGE: &str = "usage: reconnect ADDRESS COUNT URL...";
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [node, count, urls @ ..] = &arguments[..] else {
-        return Err("usage: reconnect ADDRESS COUNT URL...".into());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [node, count, ref urls @ ..] if !urls.is_empty() => run(node, count, urls).await,
+        _ => Err(USAGE.into()),
     };
-    let (received, resent) = run(node, count.parse()?, urls).await?;
-    println!("{received} messages received, {resent} of them were sent more than once");
-    Ok(())
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("reconnect: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-/// Sends so many messages and receives every one of them. Gives how many there were, and how many were sent again.
-pub(crate) async fn run(node: &str, count: usize, urls: &[String]) -> Result<(usize, usize), Box<dyn Error>> {
+/// Sends so many messages and receives every one of them.
+async fn run(node: &str, count: &str, urls: &[&str]) -> Result<(), Box<dyn Error>> {
+    let count: usize = count.parse()?;
     // Fails only for reasons that do not pass by themselves, such as a wrong password.
     let client = Client::builder(urls)?.connect().await?;
     let mut state = client.state();
@@ -71,5 +85,6 @@ pub(crate) async fn run(node: &str, count: usize, urls: &[String]) -> Result<(us
     }
     let resent = sending.await??;
     client.close(Duration::from_secs(10)).await?;
-    Ok((seen.len(), resent))
+    println!("{} messages received, {resent} of them were sent more than once", seen.len());
+    Ok(())
 }

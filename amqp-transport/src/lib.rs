@@ -20,6 +20,104 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # A body larger than memory
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn run(connection: amqp_transport::Connection) -> Result<(), Box<dyn std::error::Error>> {
+//! # use amqp_transport::{Payload, ReceiverOptions, SenderOptions};
+//! let sender = connection.sender(SenderOptions::new("/queues/files")).await?;
+//! let mut writer = sender.stream(Payload::head(&Default::default())).await?;
+//! for part in ["in", "parts"] {
+//!     writer.write_data(part).await?; // waits while the buffer is full
+//! }
+//! writer.finish().await?.accepted()?;
+//!
+//! let receiver = connection.stream_receiver(ReceiverOptions::new("/queues/files")).await?;
+//! let mut message = receiver.recv().await?; // its first frame is here
+//! println!("{:?}", message.head().await?.properties);
+//! while let Some(octets) = message.read_data().await? {
+//!     println!("{} octets more", octets.len());
+//! }
+//! message.accept()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # All or nothing
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn run(session: amqp_transport::Session) -> Result<(), Box<dyn std::error::Error>> {
+//! # use amqp_codec::messaging::Message;
+//! # use amqp_transport::{Outcome, ReceiverOptions, SenderOptions};
+//! let orders = session.receiver(ReceiverOptions::new("orders")).await?;
+//! let invoices = session.sender(SenderOptions::new("invoices")).await?;
+//! let order = orders.recv().await?;
+//! let transaction = session.controller().await?.declare().await?;
+//! transaction.send(&invoices, Message::data("an invoice")).await?.accepted()?;
+//! transaction.settle(order, Outcome::Accepted)?;
+//! transaction.commit().await?; // dropped, it is rolled back
+//! # Ok(()) }
+//! ```
+//!
+//! # Over lost connections
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # use amqp_codec::messaging::Message;
+//! # use amqp_transport::SenderOptions;
+//! use amqp_transport::recovery::Client;
+//!
+//! let client = Client::builder(["amqp://one:5672", "amqp://other:5672"])?.connect().await?;
+//! let sender = client.sender(SenderOptions::new("/queues/greetings")).await?;
+//! let receipt = sender.deliver(Message::data("hello")).await?.await?;
+//! println!("sent more than once: {}", receipt.is_maybe_duplicated());
+//! receipt.accepted()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Management of a broker
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn run(connection: amqp_transport::Connection) -> Result<(), Box<dyn std::error::Error>> {
+//! use amqp_codec::types::{Map, Value};
+//! use amqp_transport::management::HttpManagement;
+//!
+//! let wish: Map = [("durable", true)].into_iter().collect();
+//! let management = HttpManagement::new(&connection);
+//! management.request("PUT", "/queues/greetings", Value::Map(wish)).await?.success()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The other side
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn run(stream: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+//! # use amqp_codec::messaging::Target;
+//! # use amqp_transport::{Credit, ListenerOptions, StaticCredentials};
+//! let users = vec![("guest".to_owned(), "guest".to_owned())];
+//! let credentials = StaticCredentials { anonymous: false, users };
+//! let options = ListenerOptions::new("server").authenticator(std::sync::Arc::new(credentials));
+//! let incoming = options.accept(stream).await?;
+//! while let Some(request) = incoming.next_link().await {
+//!     let receiver = request.accept_as_receiver(Target::new("/greetings"), Credit::Auto(100))?;
+//!     tokio::spawn(async move {
+//!         while let Ok(delivery) = receiver.recv().await {
+//!             println!("{:?}", delivery.message());
+//!             // Dropped without a verdict, it goes back.
+//!         }
+//!     });
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! `amqp-transport/examples` has a program for each of these: `hello`, `streaming`, `transactions`, `reconnect`,
+//! `management`, `listener`; `cbs` for tokens in the manner of Service Bus, `from_sync_code` for programs that are not
+//! asynchronous, `blocking` for the engine without a runtime.
+//!
 //! # What to expect
 //!
 //! - [`Sender::send`] resolves with the peer's [`Outcome`]; a message is stored only if that is accepted.

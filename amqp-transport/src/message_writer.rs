@@ -12,7 +12,8 @@ const MAX_SECTION: usize = 1 << 30;
 
 /// A message on its way whose octets come in parts (§2.6.14), from [`Sender::stream`](crate::Sender::stream). Parts wait
 /// in a buffer of at most [`Limits::max_queued_bytes`](crate::Limits::max_queued_bytes) and one part; from there they
-/// leave as session window and socket allow.
+/// leave as session window and socket allow, but for the last octet: it waits for more, for [`MessageWriter::finish`] or
+/// for [`MessageWriter::flush`].
 ///
 /// Dropped before [`MessageWriter::finish`], the message is taken back: the peer keeps nothing of it. How, if a part of it
 /// has left already, [`SenderOptions::abort_policy`](crate::SenderOptions::abort_policy) says.
@@ -49,7 +50,8 @@ impl MessageWriter {
     }
 
     /// Adds a data section with these octets (§3.2.6): all data sections of a message together are its body. More than
-    /// 1 GiB becomes several sections.
+    /// 1 GiB becomes several sections. Peers that know of one section only, or mix up several as RabbitMQ 3 does, want
+    /// [`MessageWriter::begin_data`].
     ///
     /// Dropping the future adds nothing.
     ///
@@ -62,13 +64,26 @@ impl MessageWriter {
             let mut parts = Vec::with_capacity(2);
             loop {
                 let section = rest.split_to(rest.len().min(MAX_SECTION));
-                parts.extend([data_header(section.len()), section]);
+                // At most MAX_SECTION.
+                let len = u32::try_from(section.len()).unwrap_or(u32::MAX);
+                parts.extend([data_header(len), section]);
                 if rest.is_empty() {
                     return parts;
                 }
             }
         })
         .await
+    }
+
+    /// Begins a data section of this many octets, which follow with [`MessageWriter::write`]: a body whose size is known is
+    /// one section like this. With fewer octets behind it, or more, the message is malformed.
+    ///
+    /// Dropping the future adds nothing.
+    ///
+    /// # Errors
+    /// As [`MessageWriter::write`].
+    pub async fn begin_data(&mut self, len: u32) -> Result<(), SendError> {
+        self.add(|| [data_header(len)]).await
     }
 
     /// Adds all parts at once, when there is room.
@@ -87,6 +102,15 @@ impl MessageWriter {
                 Err(error) => Some(Err(error)),
             })
             .await
+    }
+
+    /// Lets everything leave that was written so far, for a message that goes on later. If nothing follows but
+    /// [`MessageWriter::finish`], its last frame is empty, which is legal, but breaks the session on RabbitMQ 3.
+    ///
+    /// # Errors
+    /// As [`MessageWriter::write`].
+    pub fn flush(&mut self) -> Result<(), SendError> {
+        self.link.shared().act(|state| state.engine.flush_stream(self.link.key, self.number))
     }
 
     /// The message is whole. The [`Confirmation`] resolves with its outcome, as that of any other.
@@ -114,15 +138,15 @@ impl Drop for MessageWriter {
     }
 }
 
-/// Descriptor and constructor of a data section (§3.2.6) with this many octets, at most [`MAX_SECTION`].
-fn data_header(len: usize) -> Bytes {
+/// Descriptor, constructor and size of a data section (§3.2.6).
+fn data_header(len: u32) -> Bytes {
     let mut header = BytesMut::with_capacity(8);
     header.put_slice(&[0x00, 0x53, 0x75]);
     match u8::try_from(len) {
         Ok(len) => header.put_slice(&[0xa0, len]),
         Err(_) => {
             header.put_u8(0xb0);
-            header.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+            header.put_u32(len);
         }
     }
     header.freeze()

@@ -4,6 +4,7 @@ use super::commands::OutgoingDelivery;
 use super::event::DeliveryNumber;
 use super::link::Link;
 use super::link::stream_in::{End, Found};
+use super::link::stream_out::OutgoingStream;
 use super::options::AbortPolicy;
 use super::{Engine, LinkKey, Serial};
 use crate::error::{LinkError, SendError, StreamError};
@@ -62,7 +63,8 @@ impl Engine {
     }
 
     /// Adds octets to a message that was started with [`Engine::send_stream`]. They are taken whole, so call it only
-    /// while [`Engine::stream_room`] is above 0.
+    /// while [`Engine::stream_room`] is above 0. The last of them waits for more octets, [`Engine::flush_stream`] or
+    /// [`Engine::finish_stream`].
     ///
     /// # Errors
     /// As [`Engine::stream_room`]; [`SendError::TooLarge`] if the message grows beyond what the peer accepts: then it
@@ -93,6 +95,34 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets all octets leave that were written to a message so far. If none follow, its last frame is empty.
+    ///
+    /// # Errors
+    /// As [`Engine::stream_room`].
+    pub fn flush_stream(&mut self, key: LinkKey, number: DeliveryNumber) -> Result<(), SendError> {
+        self.stream_room(key, number)?;
+        self.with_stream(key, number, OutgoingStream::flush);
+        Ok(())
+    }
+
+    /// Changes a message that is sent in parts, and sends what it can of it.
+    fn with_stream(
+        &mut self,
+        key: LinkKey,
+        number: DeliveryNumber,
+        change: impl FnOnce(&mut OutgoingStream),
+    ) {
+        let Some(link) = self.links.get_mut(key.0) else { return };
+        let session = link.session;
+        let found = link.sender().and_then(|sender| sender.find(number));
+        if let Some(stream) = found.and_then(|delivery| delivery.stream.as_mut()) {
+            change(stream);
+        }
+        if let Some(session) = self.sessions.get_mut(session.0) {
+            session.make_ready(key, link, &mut self.io);
+        }
+    }
+
     /// Ends a message that was started with [`Engine::send_stream`]: its outcome comes as that of any other. If the peer
     /// has settled it already, the rest of it is taken back.
     ///
@@ -103,16 +133,8 @@ impl Engine {
             self.abort_stream(key, number);
             return Ok(());
         }
-        let link = self.usable(key).map_err(SendError::NotSent)?;
-        if let Some(stream) =
-            link.sender().and_then(|sender| sender.find(number)).and_then(|delivery| delivery.stream.as_mut())
-        {
-            stream.finish();
-        }
-        let session = link.session;
-        if let (Some(session), Some(link)) = (self.sessions.get_mut(session.0), self.links.get_mut(key.0)) {
-            session.make_ready(key, link, &mut self.io);
-        }
+        self.usable(key).map_err(SendError::NotSent)?;
+        self.with_stream(key, number, OutgoingStream::finish);
         Ok(())
     }
 

@@ -30,12 +30,14 @@ pub(crate) struct OutgoingStream {
     queued: usize,
     total: u64,
     end: End,
+    /// All that waits may leave, although it is not known to be the last.
+    is_flushed: bool,
 }
 
 impl OutgoingStream {
-    /// Octets that wait here.
-    pub(crate) const fn queued(&self) -> usize {
-        self.queued
+    /// Octets that wait to leave.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.saturating_sub(self.held_back())
     }
 
     /// Octets of the delivery so far.
@@ -45,10 +47,21 @@ impl OutgoingStream {
 
     /// Whether no frame can be made of it now.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queued == 0 && self.end == End::Open
+        self.end == End::Open && self.queued <= self.held_back()
+    }
+
+    /// Octets that wait for those behind them, so that the last frame is not empty: RabbitMQ 3 takes no such frame.
+    fn held_back(&self) -> usize {
+        usize::from(self.end == End::Open && !self.is_flushed)
+    }
+
+    /// Lets everything leave that was pushed until now.
+    pub(crate) const fn flush(&mut self) {
+        self.is_flushed = true;
     }
 
     pub(crate) fn push(&mut self, part: Bytes) {
+        self.is_flushed = false;
         self.queued += part.len();
         self.total = self.total.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
         if part.len() < JOIN_BELOW {
@@ -91,8 +104,14 @@ impl OutgoingStream {
         }
         transfer.more = true;
         let room = max_frame_size.saturating_sub(transfer_overhead(transfer));
-        let chunk = self.front(room);
+        let chunk = self.front(room.min(self.queued.saturating_sub(self.held_back())));
         self.queued -= chunk.len();
+        if self.queued == self.held_back()
+            && let Some(last) = self.parts.pop_back()
+        {
+            // To be joined with what comes; the rest of its buffer is given back.
+            self.tail.extend_from_slice(&last);
+        }
         transfer.more = self.queued > 0 || self.end == End::Open;
         chunk
     }
@@ -130,5 +149,25 @@ mod tests {
         assert_eq!(stream.cut(&mut transfer, 4096).len(), 5000 - (4096 - overhead));
         assert!(!transfer.more, "it is finished, and nothing waits");
         assert_eq!((stream.queued(), stream.total()), (0, 5006));
+    }
+
+    #[test]
+    fn the_last_octet_waits_for_more_or_for_a_flush() {
+        let mut stream = OutgoingStream::default();
+        let mut transfer = Transfer::new(0_u32);
+        stream.push(Bytes::from_static(b"a"));
+        assert!(stream.is_idle());
+        stream.push(Bytes::from_static(b"b"));
+        assert_eq!(stream.cut(&mut transfer, 4096), b"a"[..]);
+        assert!(stream.is_idle());
+        stream.push(Bytes::from_static(b"c"));
+        stream.flush();
+        assert_eq!(stream.cut(&mut transfer, 4096), b"bc"[..]);
+        assert!(transfer.more && stream.is_idle());
+        stream.push(Bytes::from(vec![7; 5000]));
+        assert_eq!(stream.cut(&mut transfer, 10_000).len(), 4999);
+        stream.finish();
+        assert_eq!(stream.cut(&mut transfer, 4096), b"\x07"[..]);
+        assert!(!transfer.more, "and the last frame is not empty");
     }
 }
