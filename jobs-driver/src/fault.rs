@@ -78,6 +78,9 @@ mod tests {
             "no queue".to_owned(),
         ))));
         assert_eq!(link_fault(&ended, missing), Fault::Lasting("make it".into()));
+        for silent in [LinkError::Timeout("attaching"), SessionError::Timeout("beginning").into()] {
+            assert!(matches!(link_fault(&silent, missing), Fault::Passing(_)), "{silent}");
+        }
         for (condition, text, lasting) in [
             (conditions::UNAUTHORIZED_ACCESS, "", true),
             (conditions::INVALID_FIELD, "", true),

@@ -1,14 +1,19 @@
 //! Opening a connection from the configuration.
 
 use std::path::Path;
+use std::time::Duration;
 
-use amqp_transport::{Address, ConnectError, ConnectOptions, ConnectionError, TlsOptions};
+use amqp_transport::{Address, ConnectError, ConnectOptions, ConnectionError, Limits, TlsOptions};
 use uuid::Uuid;
 
 use super::Broker;
 use crate::config::{ConnectionConfig, without_credentials};
 use crate::error::DriverError;
 use crate::profile::recognise;
+
+/// How long the broker may take to answer a begin or an attach: short enough for another try within the minute that a push
+/// or a command may take, long enough for a queue that elects its leader first.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Connects, and finds out what is at the other end.
 pub(crate) async fn connect(config: &ConnectionConfig, epoch: u64) -> Result<Broker, DriverError> {
@@ -25,7 +30,10 @@ pub(crate) async fn connect(config: &ConnectionConfig, epoch: u64) -> Result<Bro
     let password = config.password.clone().or_else(|| address.password().map(str::to_owned));
     let container = config.container_id.clone().unwrap_or_else(|| format!("rr-jobs-{}", Uuid::new_v4()));
     let is_tls = address.is_tls();
+    let mut limits = Limits::default();
+    limits.answer = ANSWER;
     let mut options = ConnectOptions::new(address)
+        .limits(limits)
         .container_id(container)
         .property("product", "rr-jobs")
         .property("version", env!("CARGO_PKG_VERSION"));
