@@ -138,7 +138,7 @@ async fn connections_sessions_and_links_are_spans_within_each_other_and_tell_the
 
     let (events, spans) = (log.events().join("\n"), log.spans().join("\n"));
     for wanted in [
-        "connection: message=connection opened max_frame_size=65536 channel_max=255",
+        "connection: message=connection opened max_frame_size=131072 channel_max=255",
         "connection/session: message=session begun",
         "connection/session/link: message=link attached",
         "connection/session/link: message=link accepted",

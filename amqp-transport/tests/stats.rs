@@ -108,12 +108,12 @@ async fn a_message_of_many_frames_is_one_delivery_and_counts_against_both_window
         let (client, incoming) = pair().await;
         let session = client.session().await.unwrap();
         let (sender, receiver) = client_sends(&session, &incoming, 1).await;
-        let (sent, ()) = tokio::join!(sender.send(Message::data(vec![7; 300_000])), async {
+        let (sent, ()) = tokio::join!(sender.send(Message::data(vec![7; 600_000])), async {
             receiver.recv().await.unwrap().accept().unwrap();
         });
         sent.unwrap().accepted().unwrap();
         assert_eq!(sender.stats().deliveries, 1);
-        assert!(sender.stats().octets > 300_000 && session.stats().transfers_out >= 5);
+        assert!(sender.stats().octets > 600_000 && session.stats().transfers_out >= 5);
         assert_eq!((receiver.stats().deliveries, receiver.stats().octets), (1, sender.stats().octets));
         assert_eq!(incoming.connection().stats().partial_octets, 0);
     })

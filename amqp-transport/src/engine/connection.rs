@@ -1,6 +1,7 @@
 //! Connections (§2.4): protocol headers, the SASL layer, open and close, channels.
 
 use super::channels::Channels;
+use super::copies::Copies;
 use super::event::Event;
 use super::frame_log::{Direction, FrameLog};
 use super::idle::Idle;
@@ -124,6 +125,7 @@ impl Engine {
                 waiting_bytes: 0,
                 partial_bytes: 0,
                 counters: Counters::new(now),
+                copies: Copies::default(),
                 limits,
                 frame_log: FrameLog::off(),
             },
@@ -195,7 +197,7 @@ impl Engine {
     // ---- feed ---------------------------------------------------------------------------------------------
 
     /// Takes octets from the peer; what is not yet whole stays in `input`, and more is to be put behind it. That is
-    /// never more than one frame of the size that this side announced.
+    /// never more than one frame of the size that this side announced, and [`Engine::missing`] tells how much that is.
     pub fn handle_input(&mut self, input: &mut BytesMut, now: Instant) {
         self.idle.on_received(now);
         self.io.counters.tick(now);
@@ -211,6 +213,18 @@ impl Engine {
             }
         }
         input.clear();
+    }
+
+    /// How many octets are missing at least until [`Engine::handle_input`] can go on with what it has left in `input`. More
+    /// than the header of a frame is known to be missing once its size is there.
+    #[must_use]
+    pub fn missing(&self, input: &[u8]) -> usize {
+        let is_frame = !matches!(self.phase, Phase::FirstHeader | Phase::SaslHeader | Phase::AmqpHeader);
+        let whole = match input.first_chunk().copied().map(u32::from_be_bytes) {
+            Some(size) if is_frame => index(size),
+            _ => FrameHeader::LEN,
+        };
+        whole.saturating_sub(input.len()).max(1)
     }
 
     fn take_header(&mut self, input: &mut BytesMut, now: Instant) -> Result<bool, ErrorInfo> {
@@ -308,7 +322,6 @@ impl Engine {
         }
         let size = index(header.size);
         if input.len() < size {
-            input.reserve(size - input.len());
             return Ok(false);
         }
         self.io.counters.frames_in += 1;
@@ -728,6 +741,7 @@ impl Engine {
             self.flush_sessions();
             if self.io.outbox.len() == 0 && self.idle.is_heartbeat_due(now) {
                 self.io.send_empty_frame();
+                self.io.copies.rest();
             }
         }
         if self.io.outbox.len() > 0 {

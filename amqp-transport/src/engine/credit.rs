@@ -234,6 +234,25 @@ impl ReceiverCredit {
         }
     }
 
+    /// Grants all that is free, for a flow that is sent anyway.
+    pub(crate) fn fill(&mut self) {
+        if let Some(whole) = self.whole()
+            && !self.paused
+            && !self.drain
+        {
+            let free = whole.saturating_sub(self.held).saturating_sub(self.link_credit);
+            self.grant(free);
+        }
+    }
+
+    fn grant(&mut self, more: u32) {
+        if more > 0 {
+            self.link_credit += more;
+            self.largest = self.largest.max(self.link_credit);
+            self.excess = 0;
+        }
+    }
+
     /// The new total to announce, if a flow is due. See [`Credit::Auto`] for the rule; a step is a quarter of
     /// the whole, so that flows stay rare while deliveries keep coming.
     pub(crate) fn top_up(&mut self) -> Option<u32> {
@@ -244,9 +263,7 @@ impl ReceiverCredit {
         let free = whole.saturating_sub(self.held).saturating_sub(self.link_credit);
         let step = whole / 4 + 1;
         if free >= step || (free > 0 && self.link_credit == 0) {
-            self.link_credit += free;
-            self.largest = self.largest.max(self.link_credit);
-            self.excess = 0;
+            self.grant(free);
             return Some(self.link_credit);
         }
         None
@@ -306,6 +323,24 @@ mod tests {
         assert_eq!(credit.top_up(), None, "all four are held");
         credit.on_done();
         assert_eq!(credit.top_up(), Some(1), "one is free and nothing is granted");
+    }
+
+    #[test]
+    fn a_flow_that_is_sent_anyway_grants_all_that_is_free() {
+        let mut credit = ReceiverCredit::new(Credit::Auto(10));
+        credit.on_attach(Serial(0));
+        credit.top_up();
+        (0..7).for_each(|_| credit.on_delivery());
+        (0..3).for_each(|_| credit.on_done());
+        assert_eq!(credit.top_up(), Some(6), "a step");
+        (0..4).for_each(|_| credit.on_done());
+        assert_eq!(credit.top_up(), None, "more than half is still granted");
+        credit.fill();
+        assert_eq!(credit.link_credit(), 10);
+        credit.on_delivery();
+        credit.pause();
+        credit.fill();
+        assert_eq!(credit.link_credit(), 0, "nothing while it is paused");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Largest frame accepted, in octets, and announced in open; 512 and up. Default 64 KiB: a message larger
-    /// than that is spread over frames, and frames of other links can go between.
+    /// Largest frame accepted, in octets, and announced in open; 512 and up. Default 128 KiB, so that a message of 64 KiB
+    /// arrives in one frame: what is larger is spread over frames and has to be put together. A connection that is idle
+    /// takes no room for it.
     pub max_frame_size: u32,
     /// Largest frame sent, in octets, if the peer accepts more. Default 256 KiB, so that one large message does
     /// not hold up the others.
@@ -65,7 +66,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_frame_size: 64 * 1024,
+            max_frame_size: 128 * 1024,
             max_outgoing_frame_size: 256 * 1024,
             channel_max: 255,
             handle_max: 255,

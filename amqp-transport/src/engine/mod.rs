@@ -87,6 +87,7 @@
 mod channels;
 mod commands;
 mod connection;
+mod copies;
 pub(crate) mod credit;
 mod disposition;
 pub(crate) mod event;
@@ -133,6 +134,7 @@ use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::security::SaslFrame;
 use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role, Transfer};
 use bytes::Bytes;
+use copies::Copies;
 use frame_log::Direction;
 use link::{Kind, Link};
 use outbox::Outbox;
@@ -176,6 +178,7 @@ pub(crate) struct Io {
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
     pub(crate) counters: Counters,
+    pub(crate) copies: Copies,
     pub(crate) limits: Limits,
     pub(crate) frame_log: FrameLog,
 }

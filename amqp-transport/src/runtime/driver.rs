@@ -1,7 +1,8 @@
 //! The I/O task of a connection. It reads as a list of steps: write what waits, read what came, look at the clock.
 
+use super::input::Input;
 use super::shared::Shared;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -13,17 +14,15 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
-/// Room for one read at most. Large enough for many small frames, small enough to stay in the cache.
-const READ_BUFFER: usize = 64 * 1024;
-
-/// Room for the first reads: a connection that is idle, or that has one small message under way at a time, needs no more.
-const FIRST_READ_BUFFER: usize = 2 * 1024;
-
 /// Buffers handed to one vectored write.
 const WRITE_SLICES: usize = 64;
 
 /// Unsent output beyond which no more input is taken, so that a peer that never reads cannot make us grow.
 const MAX_UNSENT: usize = 8 * 1024 * 1024;
+
+/// Octets that are read before others on the same thread have their turn. They take what has come while it is in the
+/// processor's cache, and the room that it is in can be used again.
+const TURN: usize = 512 * 1024;
 
 /// How often the clock is looked at while the peer does not read.
 const STUCK_PAUSE: Duration = Duration::from_millis(500);
@@ -34,8 +33,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Carries octets between the transport and the engine until the connection is over.
 pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, mut transport: T) {
     let mut driver = Driver {
-        input: BytesMut::with_capacity(FIRST_READ_BUFFER),
-        read_size: FIRST_READ_BUFFER,
+        input: Input::new(),
+        missing: 0,
+        turn: 0,
+        has_read: false,
         output: VecDeque::new(),
         unsent: 0,
         backlog: 0,
@@ -46,6 +47,10 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     while !driver.collect(timer.as_mut()) {
         driver.step(&mut transport, false, timer.as_mut()).await;
+        if driver.turn >= TURN {
+            driver.turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
     if let Some(reason) = shared.look(|state| state.engine.end().cloned()) {
         tracing::debug!(%reason, "connection ended");
@@ -61,18 +66,21 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     // The write side first: a reset could destroy what the peer has not read yet.
     let _ = tokio::time::timeout(GOODBYE, async {
         transport.shutdown().await?;
-        while transport.read_buf(&mut driver.input).await? > 0 {
-            driver.input.clear();
-        }
+        let mut rest = [0; 256];
+        while transport.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     })
     .await;
 }
 
 struct Driver<'a> {
-    input: BytesMut,
-    /// Room for one read, as far as reads so far have needed it.
-    read_size: usize,
+    input: Input,
+    /// Octets that are known to be missing of the frame that is arriving.
+    missing: usize,
+    /// Octets read since others had their turn.
+    turn: usize,
+    /// Something came since the timer fired last.
+    has_read: bool,
     output: VecDeque<Bytes>,
     unsent: usize,
     /// Octets that wait in the engine.
@@ -105,7 +113,9 @@ impl Driver<'_> {
         let soonest = if is_stuck { now + STUCK_PAUSE } else { now };
         if let Some(deadline) = deadline.map(|deadline| deadline.max(soonest)) {
             let deadline = tokio::time::Instant::from_std(deadline);
-            if timer.deadline() != deadline {
+            // Deadlines move with each octet that comes or goes. A timer that fires too early is cheaper than one that is
+            // set again each time.
+            if timer.is_elapsed() || deadline < timer.deadline() {
                 timer.reset(deadline);
             }
         }
@@ -147,11 +157,25 @@ impl Driver<'_> {
             if !is_ended {
                 progress |= told.as_mut().poll(cx).is_ready();
                 // A timer that has fired stays ready: without a deadline it is not asked.
-                progress |= self.has_deadline && timer.as_mut().poll(cx).is_ready();
+                if self.has_deadline && timer.as_mut().poll(cx).is_ready() {
+                    progress = true;
+                    self.on_deadline();
+                }
             }
-            if progress { Poll::Ready(()) } else { Poll::Pending }
+            if progress {
+                return Poll::Ready(());
+            }
+            self.turn = 0;
+            Poll::Pending
         })
         .await;
+    }
+
+    /// A connection to which nothing has come since the last time keeps no room.
+    fn on_deadline(&mut self) {
+        if !std::mem::take(&mut self.has_read) {
+            self.input.rest();
+        }
     }
 
     /// True if something was written.
@@ -200,24 +224,22 @@ impl Driver<'_> {
         transport: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.input.capacity() - self.input.len() < self.read_size / 4 {
-            self.input.reserve(self.read_size);
-        }
-        let room = self.input.capacity() - self.input.len();
-        let read = ready!(pin!(transport.read_buf(&mut self.input)).poll(cx))?;
+        let read = ready!(self.input.poll_read(transport, self.missing, cx))?;
         if read == 0 {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the peer ended the stream",
             )));
         }
-        if read == room {
-            // More waits, so the next read may take more.
-            self.read_size = READ_BUFFER.min(self.read_size * 4);
-        }
-        let input = &mut self.input;
+        self.turn += read;
+        self.has_read = true;
+        let input = self.input.octets();
         let now = Instant::now();
-        self.shared.drive(|engine| engine.handle_input(input, now));
+        self.missing = self.shared.drive(|engine| {
+            engine.handle_input(input, now);
+            engine.missing(input)
+        });
+        self.input.on_taken();
         Poll::Ready(Ok(()))
     }
 

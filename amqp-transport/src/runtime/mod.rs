@@ -2,5 +2,6 @@
 
 pub(crate) mod driver;
 pub(crate) mod frame_log;
+mod input;
 pub(crate) mod random;
 pub(crate) mod shared;

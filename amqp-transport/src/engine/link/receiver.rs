@@ -1,5 +1,6 @@
 //! The receiving end of a link: credit granted, deliveries put together from frames (§2.6.14).
 
+use super::super::copies::Copies;
 use super::super::credit::{Credit, ReceiverCredit};
 use super::super::serial::Serial;
 use super::resume::ReceiverResume;
@@ -8,10 +9,6 @@ use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Transfer, conditions};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-
-/// Payloads up to this size are copied out of the read buffer, so that a small message kept by the application
-/// does not keep the whole buffer alive.
-const COPY_UP_TO: usize = 8 * 1024;
 
 /// A delivery that arrived whole.
 #[derive(Debug, Clone)]
@@ -96,6 +93,7 @@ impl ReceiverLink {
         id: Serial,
         transfer: Transfer,
         payload: Bytes,
+        copies: &mut Copies,
     ) -> Result<Progress, ErrorInfo> {
         let Some(tag) = transfer.delivery_tag else {
             return Err(ErrorInfo::new(
@@ -122,7 +120,7 @@ impl ReceiverLink {
             self.partial = Some(Partial { delivery, payload });
             return Ok(Progress::Partial);
         }
-        (delivery.tag, delivery.payload) = detach_from_buffer(delivery.tag, payload);
+        (delivery.tag, delivery.payload) = copies.detach(&delivery.tag, payload);
         Ok(Progress::Complete(delivery))
     }
 
@@ -206,17 +204,4 @@ pub(crate) fn check_transaction(first: Option<&[u8]>, state: &DeliveryState) -> 
         return Ok(());
     }
     Err(ErrorInfo::new(conditions::NOT_ALLOWED, "the frames of one delivery do not name one transaction"))
-}
-
-/// Gives tag and payload a buffer of their own if they are small: one copy for both.
-pub(crate) fn detach_from_buffer(tag: Bytes, payload: Bytes) -> (Bytes, Bytes) {
-    if payload.len() > COPY_UP_TO {
-        return (Bytes::copy_from_slice(&tag), payload);
-    }
-    let mut own = BytesMut::with_capacity(tag.len() + payload.len());
-    own.extend_from_slice(&tag);
-    own.extend_from_slice(&payload);
-    let mut own = own.freeze();
-    let payload = own.split_off(tag.len());
-    (own, payload)
 }

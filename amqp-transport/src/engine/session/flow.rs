@@ -133,7 +133,7 @@ impl Session {
                 flow.drain = sender.credit.is_draining();
             }
             Kind::Receiver(receiver) => {
-                receiver.credit.top_up();
+                receiver.credit.fill();
                 flow.delivery_count = receiver.credit.delivery_count().map(|count| count.0);
                 flow.link_credit = Some(receiver.credit.link_credit());
                 flow.drain = receiver.credit.is_draining();

@@ -3,7 +3,7 @@
 
 use super::Session;
 use crate::engine::limits::MIN_MAX_FRAME_SIZE;
-use crate::engine::link::receiver::{Incoming, check_transaction, detach_from_buffer, transaction_of};
+use crate::engine::link::receiver::{Incoming, check_transaction, transaction_of};
 use crate::engine::link::stream_in::Found;
 use crate::engine::link::{Kind, Link};
 use crate::engine::serial::Serial;
@@ -74,7 +74,7 @@ impl Session {
         } else if let Some(state) = &transfer.state {
             check_transaction(streams.transaction(), state).map_err(|error| Fault::Link(key, error))?;
         }
-        let (_, payload) = detach_from_buffer(Bytes::new(), payload);
+        let (_, payload) = io.copies.detach(&Bytes::new(), payload);
         let before = streams.unread();
         let total = streams.push(payload);
         self.stream_bytes = (self.stream_bytes + streams.unread()).saturating_sub(before);

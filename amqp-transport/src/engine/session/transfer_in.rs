@@ -71,7 +71,7 @@ impl Session {
                 let tag = transfer.delivery_tag.as_ref();
                 received.kept = tag.map(|tag| Box::new(Bytes::copy_from_slice(tag)));
             }
-            receiver.start(id, transfer, payload)
+            receiver.start(id, transfer, payload, &mut io.copies)
         } else {
             receiver.go_on(transfer, &payload)
         };

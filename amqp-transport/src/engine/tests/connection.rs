@@ -94,6 +94,20 @@ fn frames_may_be_cut_at_any_octet() {
 
 // §2.3.1
 #[test]
+fn what_is_missing_of_a_frame_is_known_from_its_header_on() {
+    let mut script = Scripted::client_with(Sasl::None, Limits::default());
+    assert_eq!(script.engine.missing(b"AMQP"), 4);
+    script.feed(&ProtocolHeader::AMQP.to_bytes());
+    let mut frame = BytesMut::new();
+    frame::encode_frame(&mut frame, 0, &Performative::Open(Box::new(Open::new("peer"))));
+    assert_eq!(script.engine.missing(&[]), 8);
+    assert_eq!(script.engine.missing(&frame[..3]), 5);
+    assert_eq!(script.engine.missing(&frame[..4]), frame.len() - 4);
+    assert_eq!(script.engine.missing(&frame[..frame.len() - 1]), 1);
+}
+
+// §2.3.1
+#[test]
 fn a_malformed_frame_is_a_framing_error() {
     for octets in [
         &[0, 0, 0, 7, 2, 0, 0, 0][..],

@@ -70,6 +70,25 @@ fn credit_is_granted_only_once_the_link_is_attached() {
     assert_eq!((flow.link_credit, flow.delivery_count), (Some(5), Some(u32::MAX)));
 }
 
+// §2.6.7
+#[test]
+fn verdicts_take_all_the_credit_along_that_they_freed() {
+    let (mut script, key) = Scripted::receiving(Credit::Auto(10), Limits::default());
+    script.hears();
+    for round in 0..5 {
+        for id in round * 7..round * 7 + 7 {
+            script.delivers(id);
+        }
+        assert!(script.hears().is_empty(), "nothing is said before a verdict");
+        while let Ok(Some(delivery)) = script.engine.take(key) {
+            script.engine.settle(key, delivery.id, Outcome::Accepted).unwrap();
+        }
+        let heard = script.hears();
+        assert!(matches!(heard[0].1, Performative::Disposition(_)));
+        assert_eq!((heard.len(), flows(&heard)[0].link_credit), (2, Some(10)));
+    }
+}
+
 // §2.7.4
 #[test]
 fn an_echo_is_answered() {
