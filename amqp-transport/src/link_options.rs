@@ -161,6 +161,15 @@ impl SenderOptions {
         self
     }
 
+    /// Whether the receiver forgets a message as soon as it has decided (first, the default), or only when it has heard
+    /// that its outcome arrived here (second). With second, a [resumed](SenderOptions::resumable) link learns outcomes
+    /// that were lost with a connection, and no message comes twice; see
+    /// [`Sender::remote_attach`](crate::Sender::remote_attach) for what the peer agreed to.
+    pub const fn receiver_settle_mode(mut self, mode: ReceiverSettleMode) -> Self {
+        self.link.rcv_settle_mode = mode;
+        self
+    }
+
     /// How a message is taken back that [`Sender::stream`](crate::Sender::stream) has sent a part of: by a frame that says
     /// so, or by closing the link, for peers that do not know of aborted deliveries.
     pub const fn abort_policy(mut self, policy: AbortPolicy) -> Self {

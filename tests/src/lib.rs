@@ -6,18 +6,18 @@
 //! `RABBITMQ_SCRIPT`). A test that kills its broker starts one of its own with [`Broker::private`].
 //!
 //! Tests on real brokers live in modules named `on_rabbitmq_…`, made by [`on_every_rabbitmq!`]; `tests/run --no-brokers`
-//! leaves them out by that name. Those on ActiveMQ Artemis are named `on_artemis…`, start their own ([`Artemis::start`]), and are left
-//! out in the same way.
+//! leaves them out by that name. Those on ActiveMQ Artemis are named `on_artemis…`, those on Apache Qpid
+//! Broker-J `on_broker_j…`; they start their own ([`Artemis::start`], [`BrokerJ::start`]), and are left out in the same way.
 
-mod artemis;
 mod broker;
+mod foreground;
 mod ledger;
 mod network;
 mod program;
 mod wait;
 
-pub use artemis::Artemis;
 pub use broker::{Broker, Exchange, Queue, RELEASES};
+pub use foreground::{Artemis, BrokerJ};
 pub use ledger::{Entry, Ledger};
 pub use network::{Forwarder, free_port};
 pub use program::{Config, Finished, RrJobs, Serving, Worker};

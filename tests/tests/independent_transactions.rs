@@ -1,5 +1,5 @@
 //! Transactions with software from other projects: Qpid Proton (in Python) controls those of the embedded broker, and we
-//! control those of ActiveMQ Artemis.
+//! control those of ActiveMQ Artemis and Apache Qpid Broker-J.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use amqp_transport::{
     Connection, Credit, Delivery, Outcome, Receiver, ReceiverOptions, SenderOptions, Session,
 };
 use serde_json::{Value, json};
-use tests::{Artemis, eventually_async, fixtures, unique, within};
+use tests::{Artemis, BrokerJ, eventually_async, fixtures, unique, within};
 use tokio::process::Command;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -120,13 +120,11 @@ async fn is_empty(receiver: &Receiver) -> bool {
     nothing
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_artemis_we_post_retire_commit_and_roll_back() {
-    let artemis = Artemis::start().await;
-    let connection = Connection::connect(artemis.address()).await.unwrap();
+/// What a controller wants of a resource. `answers_second`: receivers can ask the resource to settle last.
+async fn we_post_retire_commit_and_roll_back(address: &str, answers_second: bool) {
+    let connection = Connection::connect(address).await.unwrap();
     let session = connection.session().await.unwrap();
     let controller = session.controller().await.unwrap();
-    assert!(controller.offers("amqp:local-transactions"));
     let queue = unique("transactions");
     let to = session.sender(SenderOptions::new(&queue).capability("queue")).await.unwrap();
 
@@ -167,9 +165,29 @@ async fn on_artemis_we_post_retire_commit_and_roll_back() {
     delivery.accept().unwrap();
     assert!(is_empty(&from).await);
 
-    // The same where the sender is asked to settle, which Artemis answers with the other mode.
     from.close().await.unwrap();
-    let from = consumer(&session, &queue, ReceiverSettleMode::Second).await;
+    if answers_second {
+        verdicts_wait_for_the_resource(&session, &queue).await;
+    }
+
+    // With the connection everything is rolled back.
+    let transaction = controller.declare().await.unwrap();
+    transaction.send(&to, Message::data("gone")).await.unwrap().accepted().unwrap();
+    connection.close().await.unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert!(matches!(error, TransactionError::Ended(_)), "{error}");
+    let connection = Connection::connect(address).await.unwrap();
+    let session = connection.session().await.unwrap();
+    assert!(is_empty(&consumer(&session, &queue, ReceiverSettleMode::First).await).await);
+    connection.close().await.unwrap();
+}
+
+/// The same where the sender is asked to settle, which Artemis answers with the other mode.
+async fn verdicts_wait_for_the_resource(session: &Session, queue: &str) {
+    let controller = session.controller().await.unwrap();
+    assert!(controller.offers("amqp:local-transactions"));
+    let to = session.sender(SenderOptions::new(queue).capability("queue")).await.unwrap();
+    let from = consumer(session, queue, ReceiverSettleMode::Second).await;
     to.send(Message::data("y")).await.unwrap().accepted().unwrap();
     for commits in [false, true] {
         let transaction = controller.declare().await.unwrap();
@@ -181,15 +199,17 @@ async fn on_artemis_we_post_retire_commit_and_roll_back() {
         }
     }
     assert!(is_empty(&from).await);
+}
 
-    // With the connection everything is rolled back.
-    let transaction = controller.declare().await.unwrap();
-    transaction.send(&to, Message::data("gone")).await.unwrap().accepted().unwrap();
-    connection.close().await.unwrap();
-    let error = transaction.commit().await.unwrap_err();
-    assert!(matches!(error, TransactionError::Ended(_)), "{error}");
-    let connection = Connection::connect(artemis.address()).await.unwrap();
-    let session = connection.session().await.unwrap();
-    assert!(is_empty(&consumer(&session, &queue, ReceiverSettleMode::First).await).await);
-    connection.close().await.unwrap();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_artemis_we_post_retire_commit_and_roll_back() {
+    let artemis = Artemis::start().await;
+    we_post_retire_commit_and_roll_back(artemis.address(), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_broker_j_we_post_retire_commit_and_roll_back() {
+    let broker_j = BrokerJ::start().await;
+    // It closes the connection over a verdict that is not settled.
+    we_post_retire_commit_and_roll_back(broker_j.address(), false).await;
 }

@@ -1,4 +1,4 @@
-//! A real ActiveMQ Artemis for one test, by `tests/brokers/artemis`.
+//! Real brokers of other projects, each for one test, in the foreground of a script of `tests/brokers`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,9 +16,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A running ActiveMQ Artemis; it goes when this is dropped.
 #[derive(Debug)]
 pub struct Artemis {
-    address: String,
-    _process: Child,
-    _folder: TempDir,
+    running: Running,
 }
 
 impl Artemis {
@@ -27,10 +25,50 @@ impl Artemis {
     /// # Panics
     /// When it does not start; the message has what it said.
     pub async fn start() -> Self {
+        Self { running: Running::start("artemis").await }
+    }
+
+    /// Its address, with a user.
+    pub fn address(&self) -> &str {
+        &self.running.address
+    }
+}
+
+/// A running Apache Qpid Broker-J; it goes when this is dropped.
+#[derive(Debug)]
+pub struct BrokerJ {
+    running: Running,
+}
+
+impl BrokerJ {
+    /// Starts one, and waits until it speaks AMQP.
+    ///
+    /// # Panics
+    /// When it does not start; the message has what it said.
+    pub async fn start() -> Self {
+        Self { running: Running::start("broker-j").await }
+    }
+
+    /// Its address, with a user.
+    pub fn address(&self) -> &str {
+        &self.running.address
+    }
+}
+
+/// A broker with the user `admin`, its process and its data.
+#[derive(Debug)]
+struct Running {
+    address: String,
+    _process: Child,
+    _folder: TempDir,
+}
+
+impl Running {
+    async fn start(broker: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let log = std::fs::File::create(folder.path().join("log")).expect("a file for the log");
-        let script = crate::workspace().join("tests/brokers/artemis");
+        let script = crate::workspace().join("tests/brokers").join(broker);
         let mut process = Command::new(script)
             .args(["run", "--port", &port.to_string(), "--dir"])
             .arg(folder.path().join("broker"))
@@ -39,7 +77,7 @@ impl Artemis {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .expect("tests/brokers/artemis");
+            .expect("a script of tests/brokers");
         let address = format!("amqp://admin:admin@127.0.0.1:{port}");
         let begun = std::time::Instant::now();
         loop {
@@ -50,14 +88,9 @@ impl Artemis {
             let ended = process.try_wait().ok().flatten();
             if ended.is_some() || begun.elapsed() > PATIENCE {
                 let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-                panic!("Artemis did not start (see tests/brokers/artemis --help): {ended:?}\n{log}");
+                panic!("{broker} did not start (see tests/brokers/{broker} --help): {ended:?}\n{log}");
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// Its address, with a user.
-    pub fn address(&self) -> &str {
-        &self.address
     }
 }
