@@ -246,6 +246,37 @@ async fn a_verdict_that_the_sender_settles_is_settled_by_the_commit() {
     .await;
 }
 
+// §4.4.2
+#[tokio::test]
+async fn what_follows_a_verdict_within_a_transaction_is_not_told_of_another_message() {
+    within(async {
+        let mut pair = Pair::new().await;
+        let (receiver, sender) = pair.consuming(ReceiverSettleMode::Second).await;
+        let transaction = pair.declare().await;
+        let (told, ()) = tokio::join!(sender.send(Message::data("first")), async {
+            transaction.settle(receiver.recv().await.unwrap(), Outcome::Accepted).unwrap();
+        });
+        let Outcome::Provisional(told) = told.unwrap() else { unreachable!() };
+        let second = sender.deliver(Message::data("second")).await.unwrap();
+        let delivery = receiver.recv().await.unwrap();
+        let (rolled_back, ()) = tokio::join!(transaction.rollback(), async {
+            let discharge = pair.control.next().await.unwrap();
+            assert!(sender.revert(&told));
+            discharge.done();
+        });
+        rolled_back.unwrap();
+        // The first message is released by now; nothing was decided of the second.
+        let (outcome, ()) = tokio::join!(second, async {
+            let third = sender.deliver(Message::data("third")).await.unwrap();
+            receiver.recv().await.unwrap().accept().unwrap();
+            assert_eq!(third.await.unwrap(), Outcome::Accepted);
+            delivery.accept().unwrap();
+        });
+        assert_eq!(outcome.unwrap(), Outcome::Accepted);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_verdict_that_the_sender_settles_is_taken_back_by_a_rollback() {
     within(async {

@@ -593,6 +593,15 @@ impl Engine {
         if session.settle_sent(key, id, outcome, &mut self.io) { Ok(()) } else { Err(SettleError::Revoked) }
     }
 
+    /// What follows a [provisional outcome](Outcome::Provisional) is not told any more: a token that may name another
+    /// delivery by then must not come back.
+    pub(crate) fn tell_nobody(&mut self, key: LinkKey, id: Serial) {
+        let session = self.links.get(key.0).map(|link| link.session);
+        if let Some(session) = session.and_then(|session| self.sessions.get_mut(session.0)) {
+            session.tell_nobody(key, id);
+        }
+    }
+
     /// The transaction within which a verdict on a delivery was given is rolled back: another verdict may follow
     /// (§4.4.2). False if the delivery is settled already.
     pub fn revert(&mut self, key: LinkKey, id: Serial) -> bool {

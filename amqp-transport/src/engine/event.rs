@@ -33,6 +33,11 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(pub usize);
 
+impl Token {
+    /// Stands for nobody: what becomes of a delivery that carries it is not told.
+    pub const NOBODY: Self = Self(usize::MAX - 1);
+}
+
 /// Names a delivery that was sent, unique on its link: the first one is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryNumber(pub(crate) u64);

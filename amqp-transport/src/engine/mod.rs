@@ -243,6 +243,9 @@ impl Io {
         number: DeliveryNumber,
         outcome: Option<Outcome>,
     ) {
+        if token == Token::NOBODY {
+            return;
+        }
         self.events.push_back(Event::Outcome { link, token, number, outcome });
     }
 }

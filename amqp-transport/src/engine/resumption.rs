@@ -31,7 +31,7 @@ impl Engine {
             Kind::Receiver(receiver) => {
                 let resume = receiver.resume.as_mut()?;
                 let mut verdicts = std::mem::take(&mut resume.wanted);
-                verdicts.extend(std::mem::take(&mut resume.unsettled).into_iter().map(|tag| (tag, None)));
+                verdicts.append(&mut resume.unsettled);
                 Some(Unsettled { deliveries: Vec::new(), verdicts, next_tag: 0 })
             }
         }

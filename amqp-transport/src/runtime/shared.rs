@@ -211,21 +211,33 @@ impl State {
                         slot.outcomes.push_back((number, outcome));
                     }
                 }
-                Event::Outcome { token: Token(index), outcome, .. } => match self.confirms.get_mut(index) {
-                    Some(confirm @ Confirm::Waiting(_)) => {
-                        let before = std::mem::replace(confirm, Confirm::Done(outcome));
-                        if let Confirm::Waiting(Some(waker)) = before {
-                            wakes.wakers.push(waker);
-                        }
+                Event::Outcome { link, token, outcome, .. } => {
+                    if let Some(Outcome::Provisional(provisional)) = &outcome
+                        && let Some(id) = provisional.id
+                    {
+                        // The place is given to another delivery once this outcome is taken.
+                        self.engine.tell_nobody(link, id);
                     }
-                    Some(Confirm::Abandoned) => {
-                        self.confirms.try_remove(index);
-                    }
-                    Some(Confirm::Done(_)) | None => {}
-                },
+                    self.confirm(token, outcome, &mut wakes);
+                }
             }
         }
         wakes
+    }
+
+    fn confirm(&mut self, Token(index): Token, outcome: Option<Outcome>, wakes: &mut Wakes) {
+        match self.confirms.get_mut(index) {
+            Some(confirm @ Confirm::Waiting(_)) => {
+                let before = std::mem::replace(confirm, Confirm::Done(outcome));
+                if let Confirm::Waiting(Some(waker)) = before {
+                    wakes.wakers.push(waker);
+                }
+            }
+            Some(Confirm::Abandoned) => {
+                self.confirms.try_remove(index);
+            }
+            Some(Confirm::Done(_)) | None => {}
+        }
     }
 
     /// A place to wait for an outcome; it exists before the delivery can leave.

@@ -52,8 +52,8 @@ pub(crate) struct SenderResume {
 /// What a resumable receiver keeps beside its deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiverResume {
-    /// What was unsettled when the link ended.
-    pub(crate) unsettled: Vec<Bytes>,
+    /// What was unsettled when the link ended, and the verdicts that the peer had not settled by.
+    pub(crate) unsettled: Vec<(Bytes, Option<DeliveryState>)>,
     /// What the peer was told of, and has not resolved yet.
     pub(crate) wanted: Vec<(Bytes, Option<DeliveryState>)>,
     /// Not all of it fitted into the attach: nothing new may be sent (§2.6.13).

@@ -1,6 +1,7 @@
 //! Dispositions (§2.7.6): verdicts of the application and of the peer, in the order in which each side may settle.
 
 use super::{Received, Session};
+use crate::engine::event::Token;
 use crate::engine::link::{Kind, Link, LinkState};
 use crate::engine::serial::Serial;
 use crate::engine::{Fault, Io, LinkKey, Links};
@@ -30,6 +31,12 @@ impl Session {
             // The sender applies the verdict and settles; only then is the delivery done with (§2.6.12). Without an
             // outcome there is nothing that it could answer.
             if state.as_ref().is_some_and(DeliveryState::is_outcome) {
+                // A transaction that is not discharged is rolled back with its link.
+                if let (Some(kept), false) =
+                    (&mut received.kept, matches!(state, Some(DeliveryState::Transactional(_))))
+                {
+                    kept.verdict.clone_from(&state);
+                }
                 self.receiver_verdicts.push(id, false, state);
                 self.touch(io);
                 return true;
@@ -167,6 +174,13 @@ impl Session {
         self.sender_verdicts.push(id, true, outcome.into_state());
         self.touch(io);
         true
+    }
+
+    /// Whoever waited for the outcome of a delivery that this side sent has it: what follows is told to nobody.
+    pub(crate) fn tell_nobody(&mut self, key: LinkKey, id: Serial) {
+        if let Some(sent) = self.sent.get_mut(id).filter(|sent| sent.link == key) {
+            sent.token = Token::NOBODY;
+        }
     }
 
     /// A verdict within a transaction that was rolled back: another one may be given. False if there is nothing left to

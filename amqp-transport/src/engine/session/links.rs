@@ -248,8 +248,8 @@ impl Session {
             }
             Kind::Receiver(receiver) => {
                 for (_, received) in self.received.take_where(|received| received.link == key) {
-                    if let (Some(resume), Some(tag)) = (&mut receiver.resume, received.kept) {
-                        resume.unsettled.push(*tag);
+                    if let (Some(resume), Some(kept)) = (&mut receiver.resume, received.kept) {
+                        resume.unsettled.push((kept.tag, kept.verdict));
                     }
                 }
                 io.partial_bytes = io.partial_bytes.saturating_sub(receiver.partial_len());

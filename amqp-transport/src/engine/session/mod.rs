@@ -24,6 +24,7 @@ use super::unsettled::Unsettled;
 use super::window::{IncomingWindow, OutgoingWindow};
 use super::{Fault, Io, LinkKey, Links, SessionKey, Usage};
 use crate::error::{LinkError, SessionError};
+use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Begin, End, ErrorInfo, Performative, conditions};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -70,8 +71,16 @@ struct Received {
     has_verdict: bool,
     /// Its size, where credit goes by octets.
     octets: u32,
-    /// Its tag, on a link that can be resumed.
-    kept: Option<Box<Bytes>>,
+    /// What the peer is told of it when its link is resumed, if that can be.
+    kept: Option<Box<Kept>>,
+}
+
+/// What is kept of a delivery that arrived on a link that can be resumed.
+#[derive(Debug)]
+struct Kept {
+    tag: Bytes,
+    /// This side's verdict, while the sender has not settled by it (receiver settle mode second).
+    verdict: Option<DeliveryState>,
 }
 
 #[derive(Debug)]

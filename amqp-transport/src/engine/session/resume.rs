@@ -1,7 +1,7 @@
 //! What becomes of the deliveries of a link that is attached again (§2.6.13).
 
 use super::Session;
-use crate::engine::event::DeliveryNumber;
+use crate::engine::event::{DeliveryNumber, Token};
 use crate::engine::link::resume::{Fate, Resolution, offset_of, resolve};
 use crate::engine::link::sender::Outgoing;
 use crate::engine::link::{Kind, Link};
@@ -69,7 +69,8 @@ impl Session {
                         payload,
                         message_format: delivery.message_format,
                         settled,
-                        token,
+                        // What is decided is told below, and never again.
+                        token: if settled { Token::NOBODY } else { token },
                         number: DeliveryNumber(0),
                         is_told_when_sent: false,
                         tag,

@@ -1,6 +1,6 @@
 //! Transfers from the peer (§2.6.12, §2.6.14): delivery-ids without gaps, deliveries put together in their links.
 
-use super::{Received, Session, size, unattached};
+use super::{Kept, Received, Session, size, unattached};
 use crate::engine::link::receiver::Progress;
 use crate::engine::link::{Kind, LinkState};
 use crate::engine::serial::Serial;
@@ -69,7 +69,8 @@ impl Session {
                 && let Some(received) = self.received.get_mut(id)
             {
                 let tag = transfer.delivery_tag.as_ref();
-                received.kept = tag.map(|tag| Box::new(Bytes::copy_from_slice(tag)));
+                received.kept =
+                    tag.map(|tag| Box::new(Kept { tag: Bytes::copy_from_slice(tag), verdict: None }));
             }
             receiver.start(id, transfer, payload, &mut io.copies)
         } else {

@@ -123,6 +123,7 @@ impl Session {
         };
         if is_awaited {
             io.outcome(key, delivery.token, number, None);
+            delivery.is_told_when_sent = false;
         }
         if delivery.id.is_some() {
             if let Some(stream) = &mut delivery.stream {

@@ -331,3 +331,41 @@ fn what_is_settled_or_sent_in_parts_is_not_sent_again() {
     assert_eq!(unsettled.deliveries.len(), 1);
     assert_eq!(unsettled.deliveries[0].payload, payload(3));
 }
+
+// §2.6.13
+#[test]
+fn a_delivery_that_was_decided_is_told_once_although_its_link_ends_again() {
+    let (mut script, _) = resumed_with(&[(&[0, 0, 0, 1], Some(DeliveryState::Accepted))], false);
+    script.engine.handle_lost("cut");
+    let told: Vec<_> = std::iter::from_fn(|| script.engine.poll_event())
+        .filter_map(|event| match event {
+            Event::Outcome { token: Token(1), outcome, .. } => Some(outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [Some(Outcome::Accepted)]);
+}
+
+// §2.6.13
+#[test]
+fn a_verdict_that_the_sender_has_not_settled_by_is_kept() {
+    let (mut script, session) = Scripted::begun();
+    let mut wanted = options(Role::Receiver, Credit::Auto(10));
+    wanted.rcv_settle_mode = ReceiverSettleMode::Second;
+    wanted.resumption = Some(Resumption::default());
+    let link = script.engine.attach(session, wanted).unwrap();
+    let mut answer = Attach::new("link", 3_u32, Role::Sender);
+    answer.source = Some(Source::new("q"));
+    answer.initial_delivery_count = Some(0);
+    script.says(7, Performative::Attach(Box::new(answer)));
+    for id in 0..2 {
+        script.delivers(id);
+    }
+    let first = script.engine.take(link).unwrap().unwrap();
+    script.engine.settle(link, first.id, Outcome::Accepted).unwrap();
+    script.hears();
+    script.engine.handle_lost("cut");
+    let verdicts = script.engine.take_unsettled(link).unwrap().verdicts;
+    let second = Bytes::from_static(&[0, 0, 0, 1]);
+    assert_eq!(verdicts, [(first.tag, Some(DeliveryState::Accepted)), (second, None)]);
+}

@@ -216,6 +216,20 @@ fn a_link_that_ends_tells_who_streams_on_it() {
     }
 }
 
+// §2.6.14
+#[test]
+fn who_streams_on_a_link_that_settles_everything_is_told_once() {
+    let (mut script, link) = Scripted::sending(100, 5);
+    if let Some(sender) = script.engine.links[link.0].sender() {
+        sender.settle_mode = SenderSettleMode::Settled;
+    }
+    let number = started(&mut script, link, b"half");
+    script.hears();
+    script.engine.abort_stream(link, number);
+    script.engine.handle_lost("cut");
+    assert_eq!(script.outcomes(), [None]);
+}
+
 /// A link from the peer that hands messages over with their first frame, and one that does not.
 fn streaming(credit: u32, limits: Limits) -> (Scripted, LinkKey) {
     let (mut script, session) = Scripted::begun_with(limits, 2048);
