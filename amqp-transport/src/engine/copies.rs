@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 /// Payloads up to this size are copied. Larger ones stay where they were read: that costs no more than the copy is worth.
-const COPY_UP_TO: usize = 8 * 1024;
+pub(crate) const COPY_UP_TO: usize = 8 * 1024;
 
 /// Tag and payload together, up to which size they share a block with others.
 const SMALL: usize = 256;

@@ -1,9 +1,13 @@
 //! Deliveries that are handed over with their first frame, and read part by part while the rest arrives (§2.6.14).
 
+use super::super::copies::COPY_UP_TO;
 use super::super::serial::Serial;
 use super::receiver::Incoming;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
+
+/// Small parts are joined up to this many octets: endless frames of one octet take little more than their octets.
+const JOIN_UP_TO: usize = 4 * 1024;
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(crate) struct IncomingStream {
     id: Serial,
     /// Octets that nobody has read yet.
     parts: VecDeque<Bytes>,
+    /// The last of them, while they are few.
+    tail: BytesMut,
     total: u64,
     /// It came settled: it counts against the credit until it is dropped.
     settled: bool,
@@ -29,6 +35,39 @@ pub(crate) struct IncomingStream {
     is_dropped: bool,
     /// The transaction that its first frame named.
     transaction: Option<Bytes>,
+}
+
+impl IncomingStream {
+    /// Small parts are copied out of the read buffer and joined, large ones are referenced.
+    fn push(&mut self, octets: Bytes) {
+        if self.tail.len() + octets.len() > JOIN_UP_TO {
+            self.seal();
+        }
+        if octets.len() > COPY_UP_TO {
+            self.parts.push_back(octets);
+        } else {
+            self.tail.extend_from_slice(&octets);
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.parts.push_back(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.parts.is_empty() {
+            self.seal();
+        }
+        self.parts.pop_front()
+    }
+
+    /// Throws away what nobody has read; gives how many octets that were.
+    fn clear(&mut self) -> usize {
+        self.seal();
+        self.parts.drain(..).map(|part| part.len()).sum()
+    }
 }
 
 /// What a read found.
@@ -73,6 +112,7 @@ impl Streams {
         self.list.push_back(IncomingStream {
             id,
             parts: VecDeque::new(),
+            tail: BytesMut::new(),
             total: 0,
             settled,
             end: None,
@@ -88,7 +128,7 @@ impl Streams {
         stream.total = stream.total.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
         if !octets.is_empty() && !stream.is_dropped {
             self.unread += octets.len();
-            stream.parts.push_back(octets);
+            stream.push(octets);
         }
         stream.total
     }
@@ -107,7 +147,7 @@ impl Streams {
     /// counts against the credit if it came settled.
     pub(crate) fn abort(&mut self) -> (bool, bool) {
         let Some(stream) = self.list.back_mut() else { return (false, false) };
-        self.unread -= stream.parts.drain(..).map(|part| part.len()).sum::<usize>();
+        self.unread -= stream.clear();
         stream.end = Some(End::Aborted);
         let counts = stream.settled && !stream.is_dropped;
         let is_taken = stream.is_taken;
@@ -128,7 +168,7 @@ impl Streams {
 
     pub(crate) fn read(&mut self, id: Serial) -> Found {
         let Some(stream) = self.list.iter_mut().find(|stream| stream.id == id) else { return Found::Unknown };
-        match (stream.parts.pop_front(), stream.end) {
+        match (stream.pop(), stream.end) {
             (Some(part), _) => {
                 self.unread -= part.len();
                 Found::Octets(part)
@@ -143,7 +183,7 @@ impl Streams {
     pub(crate) fn forget(&mut self, id: Serial) -> bool {
         let Some(place) = self.list.iter().position(|stream| stream.id == id) else { return false };
         let Some(stream) = self.list.get_mut(place) else { return false };
-        self.unread -= stream.parts.drain(..).map(|part| part.len()).sum::<usize>();
+        self.unread -= stream.clear();
         let counted = stream.settled && !stream.is_dropped;
         stream.is_dropped = true;
         if stream.end.is_some() {

@@ -74,7 +74,6 @@ impl Session {
         } else if let Some(state) = &transfer.state {
             check_transaction(streams.transaction(), state).map_err(|error| Fault::Link(key, error))?;
         }
-        let (_, payload) = io.copies.detach(&Bytes::new(), payload);
         let before = streams.unread();
         let total = streams.push(payload);
         self.stream_bytes = (self.stream_bytes + streams.unread()).saturating_sub(before);

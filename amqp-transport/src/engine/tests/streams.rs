@@ -303,9 +303,11 @@ fn octets_that_nobody_reads_hold_the_window_back() {
     let heard = script.hears();
     assert!(flows(&heard).iter().all(|flow| flow.incoming_window <= 1), "{heard:?}");
     let delivery = script.engine.take(link).unwrap().unwrap();
-    for _ in 0..4 {
-        assert!(matches!(script.engine.read_stream(link, delivery.id), Ok(StreamPart::Octets(_))));
+    let mut read = 0;
+    while let Ok(StreamPart::Octets(octets)) = script.engine.read_stream(link, delivery.id) {
+        read += octets.len();
     }
+    assert_eq!(read, 4 * 950);
     let heard = script.hears();
     assert_eq!(flows(&heard)[0].incoming_window, 4, "{heard:?}");
 }
@@ -351,6 +353,21 @@ fn a_peer_that_ignores_the_window_cannot_make_us_grow() {
         _ => None,
     });
     assert_eq!(refused, Some(conditions::RESOURCE_LIMIT_EXCEEDED), "{heard:?}");
+}
+
+#[test]
+fn endless_frames_of_one_octet_take_little_more_than_their_octets() {
+    let (mut script, link) = streaming(10, Limits::default());
+    for n in 0..20_000 {
+        script.sends_part((n == 0).then_some(0), true, b"x");
+        script.hears();
+    }
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    let (mut parts, mut read) = (0, 0);
+    while let Ok(StreamPart::Octets(octets)) = script.engine.read_stream(link, delivery.id) {
+        (parts, read) = (parts + 1, read + octets.len());
+    }
+    assert_eq!((parts, read), (5, 20_000));
 }
 
 // §2.6.14
