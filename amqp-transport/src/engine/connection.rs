@@ -722,15 +722,21 @@ impl Engine {
     // ---- poll ---------------------------------------------------------------------------------------------
 
     pub(crate) fn flush_sessions(&mut self) {
-        let mut again = Vec::new();
-        for key in std::mem::take(&mut self.io.dirty) {
+        let mut dirty = std::mem::take(&mut self.io.dirty);
+        for key in dirty.drain(..) {
             if let Some(session) = self.sessions.get_mut(key.0)
                 && !session.flush(&mut self.links, &mut self.io)
             {
-                again.push(key);
+                session.touch(&mut self.io);
             }
         }
-        self.io.dirty.append(&mut again);
+        if self.io.dirty.is_empty() {
+            // Its room is kept.
+            self.io.dirty = dirty;
+        } else {
+            // Those that stayed behind for want of room take turns at being first.
+            self.io.dirty.rotate_left(1);
+        }
     }
 
     /// Moves what is to be written to `out`, in order; nothing if there is nothing now. To be called after anything was

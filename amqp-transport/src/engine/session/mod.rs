@@ -199,7 +199,7 @@ impl Session {
     }
 
     /// Something is to be written at the next flush.
-    fn touch(&mut self, io: &mut Io) {
+    pub(crate) fn touch(&mut self, io: &mut Io) {
         if !self.is_dirty {
             self.is_dirty = true;
             io.dirty.push(self.key);

@@ -97,3 +97,56 @@ fn what_a_closed_link_left_unsent_never_leaves_on_another_link() {
     let heard = script.hears();
     assert!(heard.is_empty(), "{heard:?}");
 }
+
+/// Two sessions of a client with a link to send on each; the peer takes whatever comes.
+fn two_sessions(limits: Limits) -> (Scripted, [LinkKey; 2]) {
+    let (mut script, first) = Scripted::begun_with(limits, u32::MAX);
+    let second = script.engine.begin().unwrap();
+    let mut begin = Begin::new(0_u32, u32::MAX, 100_u32);
+    begin.remote_channel = Some(1);
+    script.says(8, Performative::Begin(Box::new(begin)));
+    let links = [(first, 7_u16), (second, 8)].map(|(session, channel)| {
+        let link = script.engine.attach(session, options(Role::Sender, Credit::Manual)).unwrap();
+        let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+        attach.target = Some(TargetArchetype::Target(Target::new("q")));
+        script.says(channel, Performative::Attach(Box::new(attach)));
+        let mut flow = Flow::new(u32::MAX, 0_u32, 100_u32);
+        (flow.next_incoming_id, flow.handle) = (Some(0), Some(3));
+        (flow.delivery_count, flow.link_credit) = (Some(0), Some(1000));
+        script.says(channel, Performative::Flow(flow));
+        link
+    });
+    script.hears();
+    (script, links)
+}
+
+// §2.5.6
+#[test]
+fn a_session_with_much_to_send_does_not_keep_the_others_from_sending() {
+    let limits = Limits { max_queued_bytes: 4000, ..Limits::default() };
+    let (mut script, [greedy, modest]) = two_sessions(limits);
+    for _ in 0..50 {
+        script.sends(greedy, &[0; 4000]);
+    }
+    script.sends(modest, b"at last");
+    script.octets();
+    script.octets();
+    assert!(script.engine.is_sent(modest), "it has its turn");
+    assert!(!script.engine.is_sent(greedy));
+}
+
+#[test]
+fn a_session_that_cannot_write_all_at_once_is_noted_once() {
+    let limits = Limits { max_queued_bytes: 4000, ..Limits::default() };
+    let (mut script, [greedy, _]) = two_sessions(limits);
+    for _ in 0..100 {
+        script.sends(greedy, &[0; 4000]);
+    }
+    for _ in 0..50 {
+        let mut flow = Flow::new(u32::MAX, 0_u32, 100_u32);
+        flow.echo = true;
+        script.says(7, Performative::Flow(flow));
+        script.octets();
+    }
+    assert!(script.engine.io.dirty.len() <= 2, "{:?}", script.engine.io.dirty);
+}
