@@ -23,8 +23,9 @@ impl Session {
         let waits_for_sender =
             link.receiver().is_some_and(|receiver| receiver.settle_mode == ReceiverSettleMode::Second);
         let state = outcome.into_state();
-        if waits_for_sender {
-            let Some(received) = self.received.get_mut(id) else { return false };
+        if waits_for_sender
+            && let Some(received) = self.received.get_mut(id).filter(|received| !received.settles_first)
+        {
             if std::mem::replace(&mut received.has_verdict, true) {
                 return false;
             }

@@ -149,6 +149,10 @@ impl Session {
     pub(super) fn flush_flows(&mut self, links: &mut Links, io: &mut Io) {
         for key in std::mem::take(&mut self.link_flows_due) {
             let Some(link) = links.get_mut(key.0).filter(|link| link.session == self.key) else { continue };
+            if link.state == LinkState::Requested {
+                // It stays due until the link is answered.
+                continue;
+            }
             link.flow_due = false;
             if link.state != LinkState::Attached {
                 continue;

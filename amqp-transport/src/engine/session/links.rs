@@ -28,6 +28,11 @@ impl Session {
         io.send(self.local_channel, Performative::Attach(Box::new(attach)));
         if link.state == LinkState::Requested {
             link.state = LinkState::Attached;
+            if std::mem::take(&mut link.flow_due) {
+                // The peer has asked for it before its attach was answered.
+                self.link_flows_due.retain(|due| *due != key);
+                self.want_flow(key, link, io);
+            }
             self.resolve_unsettled(key, link, io);
             self.open_receiver(key, link, io);
         }

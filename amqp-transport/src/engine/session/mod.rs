@@ -69,6 +69,8 @@ struct Received {
     link: LinkKey,
     /// This side gave its verdict and waits for the sender to settle (receiver settle mode second).
     has_verdict: bool,
+    /// The sender wants this side to settle it first, whatever the link's mode.
+    settles_first: bool,
     /// Its size, where credit goes by octets.
     octets: u32,
     /// What the peer is told of it when its link is resumed, if that can be.

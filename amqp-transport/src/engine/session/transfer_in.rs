@@ -5,11 +5,27 @@ use crate::engine::link::receiver::Progress;
 use crate::engine::link::{Kind, LinkState};
 use crate::engine::serial::Serial;
 use crate::engine::{Fault, Io, LinkKey, Links};
-use amqp_codec::transport::{ErrorInfo, Transfer, conditions};
+use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, Transfer, conditions};
 use bytes::Bytes;
 
 impl Session {
     pub(crate) fn on_transfer(
+        &mut self,
+        transfer: Transfer,
+        payload: Bytes,
+        links: &mut Links,
+        io: &mut Io,
+    ) -> Result<(), Fault> {
+        let id = transfer.delivery_id.map(Serial);
+        let taken = self.take_transfer(transfer, payload, links, io);
+        if matches!(taken, Err(Fault::Link(..))) && id == Some(self.received.next_id()) {
+            // What costs the link its life uses its id up all the same: other links of the session go on.
+            self.received.push(None);
+        }
+        taken
+    }
+
+    fn take_transfer(
         &mut self,
         transfer: Transfer,
         payload: Bytes,
@@ -145,6 +161,7 @@ impl Session {
         self.received.push((!settled).then_some(Received {
             link: key,
             has_verdict: false,
+            settles_first: transfer.rcv_settle_mode == Some(ReceiverSettleMode::First),
             octets: 0,
             kept: None,
         }));

@@ -75,3 +75,80 @@ fn deliveries_that_were_asked_for_are_no_overrun_however_many_wait() {
     assert_eq!(script.engine.queued(link), 200);
     assert_eq!(script.engine.link_status(link), LinkStatus::Attached);
 }
+
+// §2.6.12
+#[test]
+fn a_delivery_that_is_to_be_settled_first_is_settled_at_once_in_mode_second() {
+    let (mut script, link) = Scripted::receiving(Credit::Auto(2), Limits::default());
+    if let Some(receiver) = script.engine.links[link.0].receiver() {
+        receiver.settle_mode = ReceiverSettleMode::Second;
+    }
+    script.hears();
+    let mut transfer = Transfer::new(3_u32);
+    (transfer.delivery_id, transfer.delivery_tag) = (Some(0), Some(Bytes::from_static(b"t")));
+    transfer.rcv_settle_mode = Some(ReceiverSettleMode::First);
+    script.transfers(&transfer, b"x");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    script.engine.settle(link, delivery.id, Outcome::Accepted).unwrap();
+    let heard = script.hears();
+    let [(0, Performative::Disposition(disposition), _), ..] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!((disposition.settled, &disposition.state), (true, &Some(DeliveryState::Accepted)));
+    assert!(!script.engine.is_unsettled(link, delivery.id));
+}
+
+// §2.7.5
+#[test]
+fn a_delivery_that_costs_its_link_uses_its_id_up() {
+    let (mut script, broken) = Scripted::receiving(Credit::Auto(5), Limits::default());
+    let session = script.engine.session_of(broken).unwrap();
+    let mut asked = options(Role::Receiver, Credit::Auto(5));
+    asked.name = "second".into();
+    let second = script.engine.attach(session, asked).unwrap();
+    let mut attach = Attach::new("second", 4_u32, Role::Sender);
+    attach.source = Some(Source::new("q"));
+    attach.initial_delivery_count = Some(0);
+    script.says(7, Performative::Attach(Box::new(attach)));
+    let mut half = Transfer::new(3_u32);
+    (half.delivery_id, half.delivery_tag, half.more) = (Some(0), Some(Bytes::from_static(b"t")), true);
+    script.transfers(&half, b"half");
+    half.delivery_id = Some(1);
+    script.transfers(&half, b"another");
+    assert_eq!(script.detaches_with(), conditions::ILLEGAL_STATE);
+    let mut whole = Transfer::new(4_u32);
+    (whole.delivery_id, whole.delivery_tag) = (Some(2), Some(Bytes::from_static(b"t")));
+    script.transfers(&whole, b"x");
+    assert!(script.engine.take(second).unwrap().is_some(), "the other link goes on");
+}
+
+// §2.7.4
+#[test]
+fn what_is_asked_for_before_the_attach_is_answered_is_told_after_it() {
+    for (echo, drain) in [(true, false), (false, true)] {
+        let mut script = Scripted::listener();
+        script.feed(&ProtocolHeader::SASL.to_bytes());
+        let mut init = SaslInit::new(Symbol::from_static("PLAIN"));
+        init.initial_response = Some(Bytes::from_static(b"\0u\0p").into());
+        script.feed(&sasl_frame(&SaslFrame::Init(init)));
+        script.feed(&ProtocolHeader::AMQP.to_bytes());
+        script.says(0, Performative::Open(Box::new(Open::new("peer"))));
+        script.says(7, Performative::Begin(Box::new(Begin::new(0_u32, 10_u32, 10_u32))));
+        let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+        attach.source = Some(Source::new("q"));
+        script.says(7, Performative::Attach(Box::new(attach)));
+        let mut flow = Flow::new(10_u32, 0_u32, 10_u32);
+        (flow.next_incoming_id, flow.handle, flow.link_credit) = (Some(0), Some(3), Some(0));
+        (flow.echo, flow.drain) = (echo, drain);
+        script.says(7, Performative::Flow(flow));
+        script.hears();
+        let request = std::iter::from_fn(|| script.engine.poll_event())
+            .find_map(|event| match event {
+                Event::LinkRequested(key) => Some(key),
+                _ => None,
+            })
+            .unwrap();
+        script.engine.accept(request, Termini::default(), Credit::Manual).unwrap();
+        let heard = script.hears();
+        assert_eq!(flows(&heard).len(), 1, "echo {echo}, drain {drain}: {heard:?}");
+        assert_eq!(flows(&heard)[0].drain, drain);
+    }
+}
