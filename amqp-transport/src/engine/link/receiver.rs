@@ -155,6 +155,27 @@ impl ReceiverLink {
         Ok(Progress::Complete(delivery))
     }
 
+    /// Where a delivery waits to be taken. They stand in the order of their ids.
+    fn place(&self, id: Serial) -> Option<usize> {
+        let first = self.inbox.front()?.id;
+        self.inbox.binary_search_by_key(&id.since(first), |delivery| delivery.id.since(first)).ok()
+    }
+
+    /// A delivery is the sender's again. False if it does not wait any more.
+    pub(crate) fn take_back(&mut self, id: Serial) -> bool {
+        self.place(id).and_then(|place| self.inbox.remove(place)).is_some()
+    }
+
+    /// The sender wants no outcome of a delivery. False if it does not wait any more.
+    pub(crate) fn settle_waiting(&mut self, id: Serial) -> bool {
+        let Some(delivery) = self.place(id).and_then(|place| self.inbox.get_mut(place)) else { return false };
+        delivery.settled = true;
+        if let Some(streams) = &mut self.streams {
+            streams.settle(id);
+        }
+        true
+    }
+
     /// Whether the sender ignores the credit that it was given.
     pub(crate) fn is_overrun(&self) -> bool {
         self.credit.is_overrun_by(u32::try_from(self.inbox.len()).unwrap_or(u32::MAX))

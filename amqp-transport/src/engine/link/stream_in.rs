@@ -160,6 +160,13 @@ impl Streams {
         (is_taken, counts)
     }
 
+    /// The sender wants no outcome: it counts against the credit until nobody reads it.
+    pub(crate) fn settle(&mut self, id: Serial) {
+        if let Some(stream) = self.find(id) {
+            stream.settled = true;
+        }
+    }
+
     pub(crate) fn on_taken(&mut self, id: Serial) {
         if let Some(stream) = self.find(id) {
             stream.is_taken = true;

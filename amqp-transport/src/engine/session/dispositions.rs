@@ -132,7 +132,7 @@ impl Session {
         }
     }
 
-    /// The peer takes deliveries back, or settles what it was asked to settle.
+    /// The peer takes deliveries back, settles what it was asked to settle, or wants no outcome any more.
     fn on_sender_disposition(
         &mut self,
         first: Serial,
@@ -147,20 +147,28 @@ impl Session {
         if !disposition.settled && (!is_outcome || is_provisional) {
             return;
         }
+        // A sender that settles and says no more wants no outcome. What it has sent is sent.
+        let is_taken_back = !disposition.settled
+            || matches!(
+                disposition.state,
+                Some(DeliveryState::Released | DeliveryState::Modified(_) | DeliveryState::Rejected(_))
+            );
         for id in self.received.within(first, last) {
             let Some(Received { link: key, octets, .. }) = self.received.take(id) else { continue };
             if !disposition.settled {
                 self.receiver_verdicts.push(id, true, disposition.state.clone());
             }
             let Some(link) = links.get_mut(key.0) else { continue };
-            if let Some(receiver) = link.receiver() {
-                let before = receiver.inbox.len();
-                receiver.inbox.retain(|delivery| delivery.id != id);
-                if receiver.streams.is_some() && receiver.inbox.len() < before {
-                    self.forget_stream(key, link, id, io);
-                }
+            let waits = link.receiver().is_some_and(|receiver| {
+                if is_taken_back { receiver.take_back(id) } else { receiver.settle_waiting(id) }
+            });
+            if waits && is_taken_back {
+                self.forget_stream(key, link, id, io);
             }
-            self.delivery_done(key, link, octets, io);
+            // What waits as settled counts against the credit until it is taken.
+            if !waits || is_taken_back {
+                self.delivery_done(key, link, octets, io);
+            }
             io.signal(key, link);
         }
         self.touch(io);

@@ -152,3 +152,64 @@ fn what_is_asked_for_before_the_attach_is_answered_is_told_after_it() {
         assert_eq!(flows(&heard)[0].drain, drain);
     }
 }
+
+fn sender_says(script: &mut Scripted, first: u32, last: u32, state: Option<DeliveryState>) {
+    let mut disposition = Disposition::new(Role::Sender, first);
+    (disposition.last, disposition.settled, disposition.state) = (Some(last), true, state);
+    script.says(7, Performative::Disposition(disposition));
+}
+
+// §2.6.12
+#[test]
+fn a_delivery_that_its_sender_settles_before_it_was_taken_is_still_there() {
+    for state in [None, Some(DeliveryState::Accepted)] {
+        let (mut script, link) = Scripted::receiving(Credit::Auto(2), Limits::default());
+        script.delivers(0);
+        script.delivers(1);
+        script.hears();
+        sender_says(&mut script, 0, 1, state);
+        for _ in 0..2 {
+            assert!(script.engine.take(link).unwrap().unwrap().settled);
+        }
+        let heard = script.hears();
+        assert!(matches!(&heard[..], [(0, Performative::Flow(flow), _)] if flow.link_credit == Some(2)), "{heard:?}");
+    }
+}
+
+// §2.6.12
+#[test]
+fn a_message_in_parts_that_its_sender_settles_before_it_was_taken_is_still_there() {
+    let (mut script, session) = Scripted::begun();
+    let mut wanted = options(Role::Receiver, Credit::Auto(1));
+    wanted.streams = true;
+    let link = script.engine.attach(session, wanted).unwrap();
+    let mut attach = Attach::new("link", 3_u32, Role::Sender);
+    attach.source = Some(Source::new("q"));
+    attach.initial_delivery_count = Some(0);
+    script.says(7, Performative::Attach(Box::new(attach)));
+    script.hears();
+    script.delivers(0);
+    sender_says(&mut script, 0, 0, None);
+    assert!(flows(&script.hears()).is_empty(), "it counts until it is read");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert!(delivery.settled);
+    assert!(matches!(script.engine.read_stream(link, delivery.id), Ok(StreamPart::Octets(_))));
+    script.engine.forget_stream(link, delivery.id);
+    assert_eq!(flows(&script.hears())[0].link_credit, Some(1));
+}
+
+// §2.6.12
+#[test]
+fn a_delivery_that_its_sender_takes_back_before_it_was_taken_is_gone() {
+    for state in [DeliveryState::Released, DeliveryState::Modified(Default::default())] {
+        let (mut script, link) = Scripted::receiving(Credit::Auto(4), Limits::default());
+        for id in 0..3 {
+            script.delivers(id);
+        }
+        script.hears();
+        sender_says(&mut script, 1, 1, Some(state));
+        let left: Vec<_> =
+            std::iter::from_fn(|| script.engine.take(link).unwrap()).map(|delivery| delivery.id.value()).collect();
+        assert_eq!(left, [0, 2]);
+    }
+}
