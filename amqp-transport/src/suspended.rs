@@ -12,6 +12,7 @@ use crate::sender::{Confirmation, Sender};
 use crate::session::{LinkHandle, Session};
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A link to send on that ended with messages unsettled, from [`Sender::suspend`]. It needs no connection: it may be kept
@@ -102,15 +103,19 @@ impl SuspendedSender {
     }
 
     fn resumed(self, link: Arc<LinkHandle>, mut tokens: Tokens) -> ResumedSender {
-        let fates = link.shared().act(|state| state.engine.take_fates(link.key));
+        let mut fates: HashMap<_, _> = link
+            .shared()
+            .act(|state| state.engine.take_fates(link.key))
+            .into_iter()
+            .map(|(Token(token), _, fate)| (token, fate))
+            .collect();
         let deliveries = self
             .unsettled
             .deliveries
             .into_iter()
             .zip(std::mem::take(&mut tokens.tokens))
             .map(|(delivery, token)| {
-                let fate = fates.iter().find(|(known, ..)| *known == token);
-                let fate = fate.map_or(Fate::Unknown, |(_, _, fate)| fate.clone());
+                let fate = fates.remove(&token.0).unwrap_or(Fate::Unknown);
                 let is_awaited = fate != Fate::Unknown;
                 if !is_awaited {
                     link.shared().look(|state| state.cancel_confirm(token));

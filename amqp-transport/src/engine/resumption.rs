@@ -30,7 +30,7 @@ impl Engine {
             }
             Kind::Receiver(receiver) => {
                 let resume = receiver.resume.as_mut()?;
-                let mut verdicts = std::mem::take(&mut resume.wanted);
+                let mut verdicts = Vec::from(std::mem::take(&mut resume.wanted));
                 verdicts.append(&mut resume.unsettled);
                 Some(Unsettled { deliveries: Vec::new(), verdicts, next_tag: 0 })
             }
@@ -72,7 +72,7 @@ pub(super) fn resume(link: &mut Link, resumption: Resumption, attach: &mut Attac
             let verdicts = resumption.verdicts.iter();
             let map = unsettled_map(verdicts.map(|(tag, state)| (tag, state.as_ref())), room);
             let resume = ReceiverResume {
-                wanted: resumption.verdicts,
+                wanted: resumption.verdicts.into(),
                 is_incomplete: map.1,
                 ..ReceiverResume::default()
             };

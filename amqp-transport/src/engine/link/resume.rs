@@ -7,6 +7,7 @@ use amqp_codec::messaging::{DeliveryState, Received};
 use amqp_codec::types::{Map, Value};
 use amqp_codec::{Decode, Encode};
 use bytes::Bytes;
+use std::collections::VecDeque;
 
 /// A delivery that was handed to a resumable link and not settled before the link ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(crate) struct ReceiverResume {
     /// What was unsettled when the link ended, and the verdicts that the peer had not settled by.
     pub(crate) unsettled: Vec<(Bytes, Option<DeliveryState>)>,
     /// What the peer was told of, and has not resolved yet.
-    pub(crate) wanted: Vec<(Bytes, Option<DeliveryState>)>,
+    pub(crate) wanted: VecDeque<(Bytes, Option<DeliveryState>)>,
     /// Not all of it fitted into the attach: nothing new may be sent (§2.6.13).
     pub(crate) is_incomplete: bool,
     /// Frames of a delivery follow that is of no interest.

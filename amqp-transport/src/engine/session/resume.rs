@@ -10,14 +10,28 @@ use crate::error::Outcome;
 use amqp_codec::messaging::{DeliveryState, Received as Point};
 use amqp_codec::transport::{ErrorInfo, Transfer, conditions};
 use amqp_codec::types::Value;
+use bytes::Bytes;
+use std::collections::BTreeMap;
 
 impl Session {
     /// Both sides have told what they hold of a link: each delivery goes on as its case says.
     pub(super) fn resolve_unsettled(&mut self, key: LinkKey, link: &mut Link, io: &mut Io) {
         let Some(remote) = &link.remote_attach else { return };
-        let theirs = |tag: &bytes::Bytes| {
-            remote.unsettled.as_ref().and_then(|map| map.get_value(&Value::Binary(tag.clone())))
-        };
+        if matches!(&link.kind, Kind::Sender(sender) if sender.resume.is_none())
+            || matches!(&link.kind, Kind::Receiver(receiver) if receiver.resume.is_none())
+        {
+            return;
+        }
+        let known: BTreeMap<&Bytes, &Value> = remote
+            .unsettled
+            .iter()
+            .flat_map(|map| map.iter())
+            .filter_map(|(tag, state)| match tag {
+                Value::Binary(tag) => Some((tag, state)),
+                _ => None,
+            })
+            .collect();
+        let theirs = |tag: &Bytes| known.get(tag).copied();
         let is_incomplete = remote.incomplete_unsettled;
         match &mut link.kind {
             Kind::Receiver(receiver) => {
@@ -131,7 +145,7 @@ impl Session {
             .delivery_tag
             .as_ref()
             .and_then(|tag| resume.wanted.iter().position(|(wanted, _)| wanted == tag));
-        let verdict = match place.map(|place| resume.wanted.remove(place)) {
+        let verdict = match place.and_then(|place| resume.wanted.remove(place)) {
             // It is sent once more; an aborted one is thrown away as any other.
             Some((_, None)) => return Ok(true),
             Some((_, Some(verdict))) if !transfer.aborted => {

@@ -6,6 +6,7 @@ use crate::engine::link::sender::Outgoing;
 use crate::engine::link::{Kind, Link, LinkState};
 use crate::engine::{Io, LinkKey, Links};
 use crate::error::Outcome;
+use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::Transfer;
 
 impl Session {
@@ -64,7 +65,7 @@ impl Session {
                 token,
                 number,
                 has_outcome: false,
-                is_posted: delivery.state.is_some(),
+                is_posted: matches!(delivery.state.as_deref(), Some(DeliveryState::Transactional(_))),
                 is_retired: false,
                 sent_at: io.counters.micros(),
                 kept: delivery.kept.take(),
