@@ -11,9 +11,8 @@ use super::options::LinkAnswer;
 use super::options::{AbortPolicy, Resumption};
 use super::resumption::resume;
 use super::session::SessionState;
-use super::{Engine, LinkKey, Serial, SessionKey, Termini, refusal};
+use super::{Engine, LinkKey, Serial, SessionKey, Termini, attach_size, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
-use amqp_codec::frame::FrameHeader;
 use amqp_codec::messaging::{DeliveryState, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Map, Symbol};
@@ -284,8 +283,7 @@ impl Engine {
         if let Some(resumption) = resumption {
             resume(&mut link, resumption, &mut attach, self.io.max_frame_size);
         }
-        // The handle is not known yet: it may take four octets more.
-        let (size, limit) = (attach.encoded_len() + FrameHeader::LEN + 4, self.io.max_frame_size);
+        let (size, limit) = (attach_size(&attach), self.io.max_frame_size);
         if size > limit {
             return Err(LinkError::FrameTooSmall { size, limit });
         }
@@ -301,8 +299,9 @@ impl Engine {
     /// termini and the credit that are really in force; a terminus that is left out is the peer's own.
     ///
     /// # Errors
-    /// [`LinkError::TooMany`] if the peer lets no more links be answered, which ends the session; why the link ended
-    /// if it did meanwhile.
+    /// [`LinkError::TooMany`] if the peer lets no more links be answered, which ends the session;
+    /// [`LinkError::FrameTooSmall`] if the peer takes no frame in which the answer fits: then the link is refused; why the
+    /// link ended if it did meanwhile, [`LinkError::DetachedLocally`] if it was answered before.
     pub fn accept(&mut self, key: LinkKey, termini: Termini, credit: Credit) -> Result<(), LinkError> {
         self.accept_with(key, LinkAnswer { termini, credit, ..LinkAnswer::default() })
     }
@@ -314,7 +313,9 @@ impl Engine {
     pub fn accept_with(&mut self, key: LinkKey, answer: LinkAnswer) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
         link.check()?;
-        let Some(remote) = link.remote_attach.as_deref() else { return Err(LinkError::DetachedLocally) };
+        let Some(remote) = link.remote_attach.as_deref().filter(|_| link.state == LinkState::Requested) else {
+            return Err(LinkError::DetachedLocally);
+        };
         let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());
         attach.snd_settle_mode = remote.snd_settle_mode;
         attach.rcv_settle_mode = remote.rcv_settle_mode;
@@ -345,6 +346,12 @@ impl Engine {
         if let Some(resumption) = answer.resumption {
             resume(link, resumption, &mut attach, self.io.max_frame_size);
         }
+        let (size, limit) = (attach_size(&attach), self.io.max_frame_size);
+        if size > limit {
+            let text = format!("the answer takes a frame of {size} octets, at most {limit} are accepted");
+            self.refuse(key, ErrorInfo::new(conditions::FRAME_SIZE_TOO_SMALL, text));
+            return Err(LinkError::FrameTooSmall { size, limit });
+        }
         let Some(session) = self.sessions.get_mut(session_key.0) else {
             return Err(SessionError::EndedLocally.into());
         };
@@ -364,22 +371,24 @@ impl Engine {
         if link.state != LinkState::Requested {
             return;
         }
-        let attach = refusal(link);
+        let attach = refusal(link, self.io.max_frame_size);
         link.end = Some(LinkError::DetachedLocally);
         let session_key = link.session;
         let Some(session) = self.sessions.get_mut(session_key.0) else { return };
-        if session.attach(key, link, attach, &mut self.io) {
+        if let Some(attach) = attach
+            && session.attach(key, link, attach, &mut self.io)
+        {
             session.detach(key, link, true, Some(error), &mut self.io);
         } else {
             self.end_unanswerable(session_key);
         }
     }
 
-    /// The peer asks for more links than it lets us answer: it would wait for ever.
+    /// The peer asks for a link and does not let us answer: it would wait for ever.
     fn end_unanswerable(&mut self, session: SessionKey) {
         let error = ErrorInfo::new(
             conditions::RESOURCE_LIMIT_EXCEEDED,
-            "more links were asked for than begin.handle-max lets be answered",
+            "a link was asked for that begin.handle-max or open.max-frame-size does not let be answered",
         );
         self.end_session(session, Some(error));
     }
@@ -390,7 +399,8 @@ impl Engine {
         self.detach_with(key, LinkError::Stolen, Some(error), true);
     }
 
-    /// Detaches a link; `closed` tells the peer to forget its terminus too.
+    /// Detaches a link; `closed` tells the peer to forget its terminus too. One that the peer asked for and that was not
+    /// answered is refused.
     pub fn detach(&mut self, key: LinkKey, closed: bool, error: Option<ErrorInfo>) {
         self.detach_with(key, LinkError::DetachedLocally, error, closed);
     }
@@ -404,6 +414,11 @@ impl Engine {
     ) {
         self.flush_sessions();
         let Some(link) = self.links.get_mut(key.0) else { return };
+        if link.state == LinkState::Requested {
+            // Nobody will answer it: the peer must not wait for ever.
+            let unanswered = || ErrorInfo::new(conditions::INTERNAL_ERROR, "the link was not answered");
+            return self.refuse(key, error.unwrap_or_else(unanswered));
+        }
         // One that the peer refuses without ever saying why is detached from here: its handle is not lost.
         if !matches!(link.state, LinkState::Attached | LinkState::AttachSent | LinkState::Refused) {
             return;

@@ -598,8 +598,8 @@ impl Engine {
         }
         self.links.insert(link);
         if matches!(self.side, Side::Client(_)) {
-            self.forget_link(key);
             self.refuse(key, ErrorInfo::new(conditions::NOT_ALLOWED, "this container serves no links"));
+            self.forget_link(key);
         } else {
             self.io.events.push_back(Event::LinkRequested(key));
         }

@@ -129,8 +129,8 @@ pub use usage::Usage;
 
 use crate::error::Outcome;
 use amqp_codec::Encode;
-use amqp_codec::frame::ProtocolHeader;
-use amqp_codec::messaging::{Source, Target, TargetArchetype};
+use amqp_codec::frame::{FrameHeader, ProtocolHeader};
+use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};
 use amqp_codec::security::SaslFrame;
 use amqp_codec::transport::{Attach, ErrorInfo, Performative, Role, Transfer};
 use bytes::Bytes;
@@ -184,7 +184,12 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    pub(crate) fn send(&mut self, channel: u16, performative: Performative) {
+    pub(crate) fn send(&mut self, channel: u16, mut performative: Performative) {
+        if let Some(error) = error_of(&mut performative)
+            && error.encoded_len() > self.max_frame_size / 2
+        {
+            shorten(error);
+        }
         if self.frame_log.is_on() {
             self.frame_log.frame(Direction::Sent, Some(channel), &performative.to_bytes(), 0);
         }
@@ -250,8 +255,39 @@ impl Io {
     }
 }
 
-/// The attach that refuses a peer's: without the terminus that would be this side's to give (§2.6.3).
-fn refusal(link: &Link) -> Attach {
+/// The error that a performative tells.
+fn error_of(performative: &mut Performative) -> Option<&mut ErrorInfo> {
+    match performative {
+        Performative::Disposition(disposition) => match &mut disposition.state {
+            Some(DeliveryState::Rejected(error)) => error.as_deref_mut(),
+            Some(DeliveryState::Transactional(state)) => match &mut state.outcome {
+                Some(DeliveryState::Rejected(error)) => error.as_deref_mut(),
+                _ => None,
+            },
+            _ => None,
+        },
+        Performative::Detach(detach) => detach.error.as_mut(),
+        Performative::End(end) => end.error.as_mut(),
+        Performative::Close(close) => close.error.as_mut(),
+        _ => None,
+    }
+}
+
+/// Makes an error fit into the smallest frame there is: what counts is its condition.
+#[cold]
+fn shorten(error: &mut ErrorInfo) {
+    error.info = None;
+    if let Some(description) = &mut error.description {
+        *description = description.chars().take(MOST_WORDS).collect::<String>().into();
+    }
+}
+
+/// Characters that are left of the description of an error that is too large for a frame; each has four octets at most.
+const MOST_WORDS: usize = 60;
+
+/// The attach that refuses a peer's: without the terminus that would be this side's to give (§2.6.3). None if not even
+/// that fits into a frame of this size.
+fn refusal(link: &Link, max_frame_size: usize) -> Option<Attach> {
     let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());
     if let Some(remote) = &link.remote_attach {
         attach.snd_settle_mode = remote.snd_settle_mode;
@@ -264,7 +300,16 @@ fn refusal(link: &Link) -> Attach {
     if let Kind::Sender(sender) = &link.kind {
         attach.initial_delivery_count = Some(sender.credit.delivery_count().0);
     }
-    attach
+    if attach_size(&attach) > max_frame_size {
+        // The peer's own terminus is only repeated to it.
+        (attach.source, attach.target) = (None, None);
+    }
+    (attach_size(&attach) <= max_frame_size).then_some(attach)
+}
+
+/// Octets of the frame of an attach whose handle is not known yet: it may take four more.
+fn attach_size(attach: &Attach) -> usize {
+    attach.encoded_len() + FrameHeader::LEN + 4
 }
 
 /// Both termini of a link (§2.6.3).

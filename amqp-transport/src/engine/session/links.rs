@@ -206,8 +206,13 @@ impl Session {
             LinkState::Requested => {
                 // The peer gave up before it was answered: its attach is answered all the same.
                 link.end = Some(LinkError::DetachedByPeer(detach.error));
-                let attach = refusal(link);
-                link.state = LinkState::Detached;
+                let Some(attach) = refusal(link, io.max_frame_size) else {
+                    io.signal(key, link);
+                    return Err(Fault::Session(ErrorInfo::new(
+                        conditions::FRAME_SIZE_TOO_SMALL,
+                        "the answer to an attach does not fit into open.max-frame-size",
+                    )));
+                };
                 if self.attach(key, link, attach, io) {
                     self.detach(key, link, detach.closed, None, io);
                 }

@@ -222,3 +222,89 @@ fn sends_wait_while_too_many_are_unsettled() {
     assert!(events.contains(&Event::Link(link)), "who waits is told: {events:?}");
     assert_eq!(script.engine.credit(link).unwrap(), 8);
 }
+
+/// A listener whose client takes frames of 512 octets; the client asks for a link.
+fn asked_by_small(attach: Attach) -> (Scripted, LinkKey) {
+    let mut script = Scripted::listener();
+    let mut octets = BytesMut::from(&ProtocolHeader::SASL.to_bytes()[..]);
+    let mut init = SaslInit::new(Symbol::from_static("PLAIN"));
+    init.initial_response = Some(Bytes::from_static(b"\0u\0p").into());
+    octets.extend_from_slice(&sasl_frame(&SaslFrame::Init(init)));
+    octets.extend_from_slice(&ProtocolHeader::AMQP.to_bytes());
+    let mut open = Open::new("client");
+    open.max_frame_size = 512;
+    for performative in [
+        Performative::Open(Box::new(open)),
+        Performative::Begin(Box::new(Begin::new(0_u32, 10_u32, 10_u32))),
+        Performative::Attach(Box::new(attach)),
+    ] {
+        octets.extend_from_slice(&frame_of(0, &performative));
+    }
+    script.feed(&octets);
+    script.octets();
+    let request = requests(&mut script.engine)[0];
+    (script, request)
+}
+
+fn sizes(mut octets: &[u8]) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while !octets.is_empty() {
+        let size = usize::try_from(FrameHeader::decode(octets).unwrap().size).unwrap();
+        sizes.push(size);
+        octets = &octets[size..];
+    }
+    sizes
+}
+
+// §2.4.1
+#[test]
+fn an_answer_that_does_not_fit_into_the_peers_frames_is_a_refusal_that_does() {
+    let mut attach = Attach::new("link", 0_u32, Role::Receiver);
+    attach.source = Some(Source::new("q".repeat(600)));
+    attach.target = Some(TargetArchetype::Target(Target::new("q".repeat(600))));
+    let (mut script, request) = asked_by_small(attach.clone());
+    let refused = script.engine.accept(request, Termini::default(), Credit::Manual).unwrap_err();
+    assert!(matches!(refused, LinkError::FrameTooSmall { limit: 512, .. }), "{refused}");
+    let octets = script.octets();
+    assert_eq!(sizes(&octets).len(), 2, "attach and detach");
+    assert!(sizes(&octets).iter().all(|size| *size <= 512), "{:?}", sizes(&octets));
+    attach.name = "x".repeat(600).into();
+    let (mut script, request) = asked_by_small(attach);
+    script.engine.refuse(request, ErrorInfo::new(conditions::NOT_FOUND, "no"));
+    assert_eq!(script.ends_with(), conditions::RESOURCE_LIMIT_EXCEEDED, "it cannot be answered at all");
+}
+
+// §2.4.1
+#[test]
+fn an_error_is_told_in_as_many_words_as_fit() {
+    let mut attach = Attach::new("link", 0_u32, Role::Receiver);
+    attach.source = Some(Source::new("q"));
+    let (mut script, request) = asked_by_small(attach);
+    script.engine.refuse(request, ErrorInfo::new(conditions::NOT_FOUND, "é".repeat(2000)));
+    let octets = script.octets();
+    assert!(sizes(&octets).iter().all(|size| *size <= 512), "{:?}", sizes(&octets));
+    script.engine.close(Some(ErrorInfo::new(conditions::CONNECTION_FORCED, "x".repeat(2000))), script.now);
+    assert!(sizes(&script.octets()).iter().all(|size| *size <= 512));
+}
+
+// §2.6.3
+#[test]
+fn a_link_that_nobody_answers_is_refused_when_it_is_let_go() {
+    let mut attach = Attach::new("link", 0_u32, Role::Receiver);
+    attach.source = Some(Source::new("q"));
+    let (mut script, request) = asked_by_small(attach);
+    script.engine.forget_link(request);
+    assert_eq!(script.detaches_with(), conditions::INTERNAL_ERROR);
+}
+
+// §2.6.3
+#[test]
+fn a_link_is_answered_once() {
+    let mut attach = Attach::new("link", 0_u32, Role::Receiver);
+    attach.source = Some(Source::new("q"));
+    let (mut script, request) = asked_by_small(attach);
+    script.engine.accept(request, Termini::default(), Credit::Manual).unwrap();
+    script.hears();
+    assert!(script.engine.accept(request, Termini::default(), Credit::Manual).is_err());
+    assert!(script.hears().is_empty());
+}
