@@ -290,6 +290,10 @@ pub enum SendError {
         /// The peer's max-message-size.
         limit: u64,
     },
+    /// What goes with the message is not as the protocol wants it, such as a delivery-tag or a transaction-id of more than 32
+    /// octets.
+    #[error("the message cannot be sent: {0}")]
+    Invalid(&'static str),
 }
 
 impl SendError {
@@ -298,7 +302,7 @@ impl SendError {
     pub const fn link_error(&self) -> Option<&LinkError> {
         match self {
             Self::NotSent(error) | Self::Unknown(error) => Some(error),
-            Self::TooLarge { .. } | Self::SettledEarly => None,
+            Self::TooLarge { .. } | Self::SettledEarly | Self::Invalid(_) => None,
         }
     }
 

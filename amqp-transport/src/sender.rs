@@ -248,7 +248,7 @@ impl Sender {
                     Err(error) => return Some(Err(SendError::NotSent(error))),
                 };
                 let payload = (credit > 0).then(|| payload.take()).flatten()?;
-                Some(state.engine.send(self.link.key, outgoing(payload, true, TO_QUEUE)).map(|_| ()))
+                Some(state.engine.send(self.link.key, outgoing(payload, true, Token::NOBODY)).map(|_| ()))
             })
             .await
     }

@@ -505,8 +505,8 @@ impl Engine {
     /// [`Engine::credit`] is above 0, so that nothing piles up here.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] if the peer takes no message of this size on this link; [`SendError::NotSent`] if the
-    /// link ended.
+    /// [`SendError::TooLarge`] if the peer takes no message of this size on this link; [`SendError::Invalid`] if its tag or
+    /// its state is too long; [`SendError::NotSent`] if the link ended.
     pub fn send(&mut self, key: LinkKey, delivery: OutgoingDelivery) -> Result<DeliveryNumber, SendError> {
         let link = self.usable(key).map_err(SendError::NotSent)?;
         let session_key = link.session;
@@ -514,6 +514,12 @@ impl Engine {
         let size = u64::try_from(delivery.payload.len()).unwrap_or(u64::MAX);
         if sender.max_message_size > 0 && size > sender.max_message_size {
             return Err(SendError::TooLarge { size, limit: sender.max_message_size });
+        }
+        if delivery.tag.as_ref().is_some_and(|tag| tag.len() > MAX_TAG) {
+            return Err(SendError::Invalid("expected a delivery-tag of at most 32 octets"));
+        }
+        if delivery.state.as_ref().is_some_and(|state| state.encoded_len() > MAX_STATE) {
+            return Err(SendError::Invalid("expected a transaction-id of at most 32 octets"));
         }
         // What a transaction covers is rolled back when its link is lost: it is not to be sent again.
         let kept = (sender.resume.is_some() && delivery.state.is_none()).then(|| {
@@ -741,6 +747,13 @@ impl Engine {
         Ok(self.usable(key)?.receiver().is_some_and(|receiver| receiver.credit.is_draining()))
     }
 }
+
+/// Octets of a delivery-tag at most (§2.8.7).
+const MAX_TAG: usize = 32;
+
+/// Octets of the state that goes with a message at most: a transaction's has fewer (§4.5.7), and the smallest frames have
+/// room for some of the message behind it.
+pub(super) const MAX_STATE: usize = 128;
 
 /// The largest message that a receiver takes: a link that hands messages over in parts has no limit unless it is given
 /// one.

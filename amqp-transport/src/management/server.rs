@@ -401,8 +401,6 @@ impl Service {
             if let Err(error) = sent {
                 tracing::debug!(%error, "an answer could not be sent");
             }
-            // A client may want its answers unsettled; what it made of them changes nothing.
-            while replies.try_next_outcome().is_some() {}
         }
     }
 }

@@ -100,6 +100,9 @@ pub enum RecoveringSendError {
         /// The peer's max-message-size.
         limit: u64,
     },
+    /// What goes with the message is not as the protocol wants it, such as a transaction-id of more than 32 octets.
+    #[error("the message cannot be sent: {0}")]
+    Invalid(&'static str),
 }
 
 impl RecoveringSendError {
@@ -109,7 +112,7 @@ impl RecoveringSendError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotSent(error) | Self::Unknown { cause: error, .. } => error.is_retryable(),
-            Self::TooLarge { .. } => false,
+            Self::TooLarge { .. } | Self::Invalid(_) => false,
         }
     }
 }

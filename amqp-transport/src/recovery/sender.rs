@@ -102,6 +102,10 @@ impl SenderCore {
                     self.lock().forget();
                     entry.tell(Err(RecoveringSendError::TooLarge { size, limit }));
                 }
+                Err(TryDeliverError::Send(SendError::Invalid(why))) => {
+                    self.lock().forget();
+                    entry.tell(Err(RecoveringSendError::Invalid(why)));
+                }
                 Err(TryDeliverError::Send(error)) => {
                     self.lock().put_back(entry);
                     return Err(error.link_error().cloned().unwrap_or(LinkError::DetachedLocally));

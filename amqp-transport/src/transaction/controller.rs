@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// The outcomes that a coordinator's answers may have.
 const OUTCOMES: [&str; 3] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:declared:list"];
 
+/// Octets of a transaction-id at most (§4.5.7).
+const MAX_TXN_ID: usize = 32;
+
 /// A link to a coordinator: declares transactions. Any number of them may be open at once if the coordinator offers
 /// `amqp:multi-txns-per-ssn`. Clones are the same link; when the last clone and the last transaction are dropped it is
 /// closed, and the coordinator rolls back what is not discharged.
@@ -81,7 +84,7 @@ impl Controller {
             return Err(TransactionError::Timeout("declaring a transaction"));
         };
         match outcome.map_err(ended)? {
-            Outcome::Other(DeliveryState::Declared(declared)) => {
+            Outcome::Other(DeliveryState::Declared(declared)) if declared.txn_id.len() <= MAX_TXN_ID => {
                 let id = TransactionId::new(Bytes::copy_from_slice(&declared.txn_id));
                 Ok(Transaction { controller: self, id, used: Mutex::default(), is_discharged: false })
             }

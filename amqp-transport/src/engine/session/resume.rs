@@ -1,12 +1,14 @@
 //! What becomes of the deliveries of a link that is attached again (§2.6.13).
 
 use super::Session;
+use crate::engine::commands::MAX_STATE;
 use crate::engine::event::{DeliveryNumber, Token};
 use crate::engine::link::resume::{Fate, Resolution, offset_of, resolve};
 use crate::engine::link::sender::Outgoing;
 use crate::engine::link::{Kind, Link};
 use crate::engine::{Fault, Io, LinkKey};
 use crate::error::Outcome;
+use amqp_codec::Encode;
 use amqp_codec::messaging::{DeliveryState, Received as Point};
 use amqp_codec::transport::{ErrorInfo, Transfer, conditions};
 use amqp_codec::types::Value;
@@ -75,7 +77,8 @@ impl Session {
                         Resolution::Settle(outcome) => {
                             payload.clear();
                             fate = Fate::Settled(Outcome::from_state(Some(outcome.clone())));
-                            state = Some(Box::new(outcome));
+                            // It is the receiver's own: where it is long it need not be repeated.
+                            state = Some(Box::new(outcome)).filter(|it| it.encoded_len() <= MAX_STATE);
                         }
                     }
                     let settled = matches!(fate, Fate::Settled(_));

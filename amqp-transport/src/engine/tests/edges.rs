@@ -213,3 +213,20 @@ fn a_delivery_that_its_sender_takes_back_before_it_was_taken_is_gone() {
         assert_eq!(left, [0, 2]);
     }
 }
+
+// §2.8.7
+#[test]
+fn tags_and_states_that_leave_no_room_for_the_message_are_not_sent() {
+    let (mut script, link) = Scripted::sending(100, 5);
+    let mut delivery = OutgoingDelivery::new(Bytes::from_static(b"x"), Token(0));
+    delivery.tag = Some(Bytes::from(vec![0; 33]));
+    assert!(matches!(script.engine.send(link, delivery.clone()), Err(SendError::Invalid(_))));
+    delivery.tag = Some(Bytes::from(vec![0; 32]));
+    let id = crate::transaction::TransactionId::new(Bytes::from(vec![0; 600]));
+    delivery.state = Some(Box::new(id.state(None)));
+    assert!(matches!(script.engine.send(link, delivery.clone()), Err(SendError::Invalid(_))));
+    let id = crate::transaction::TransactionId::new(Bytes::from(vec![0; 32]));
+    delivery.state = Some(Box::new(id.state(None)));
+    script.engine.send(link, delivery).unwrap();
+    assert_eq!(script.hears().len(), 1);
+}
