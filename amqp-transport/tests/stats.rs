@@ -6,8 +6,13 @@ use amqp_transport::{
     Address, ConnectOptions, Connection, Credit, Incoming, Limits, ListenerOptions, Payload, Receiver,
     ReceiverOptions, Sender, SenderOptions, Session, StaticCredentials,
 };
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
@@ -163,6 +168,70 @@ async fn a_receiver_tells_its_credit_and_what_waits_to_be_taken() {
         assert!(stats.queued <= 2 && stats.credit <= 7, "{stats:?}");
         assert!(stats.unsettled >= 1 && session.stats().unsettled_in == stats.unsettled);
         first.accept().unwrap();
+    })
+    .await;
+}
+
+/// A transport on which nothing can be written while it is shut.
+struct Gate {
+    stream: DuplexStream,
+    is_shut: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_shut.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_peer_that_does_not_read_is_bounded() {
+    within(async {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let everyone = Arc::new(StaticCredentials { anonymous: true, users: Vec::new() });
+        let mut limits = Limits::default();
+        limits.incoming_window = 1_000_000;
+        let listener = ListenerOptions::new("server").authenticator(everyone).limits(limits);
+        let address: Address = "amqp://localhost".parse().unwrap();
+        let is_shut = Arc::new(AtomicBool::new(false));
+        let gate = Gate { stream: near, is_shut: Arc::clone(&is_shut) };
+        let (client, incoming) =
+            tokio::join!(ConnectOptions::new(address).connect_over(gate), listener.accept(far));
+        let (client, incoming) = (client.unwrap(), incoming.unwrap());
+        let session = client.session().await.unwrap();
+        let (sender, _receiver) = client_sends(&session, &incoming, 1_000_000).await;
+        sender.credit_available().await.unwrap();
+        is_shut.store(true, Ordering::SeqCst);
+        let payload = Payload::from(vec![7; 4000]);
+        let mut in_vain = 0;
+        while in_vain < 100 {
+            match sender.try_deliver(payload.clone()) {
+                Ok(_) => in_vain = 0,
+                Err(_) => {
+                    in_vain += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let waiting = client.stats().queued_octets;
+        assert!(waiting < 4 * 1024 * 1024, "{waiting} octets wait for the socket");
     })
     .await;
 }

@@ -17,6 +17,10 @@ use tokio::time::Sleep;
 /// Buffers handed to one vectored write.
 const WRITE_SLICES: usize = 64;
 
+/// Unsent output beyond which the engine keeps the rest. Well below [`MAX_UNSENT`]: two peers that send as much as they can
+/// must not both stop reading.
+const STUCK_AT: usize = 1024 * 1024;
+
 /// Unsent output beyond which no more input is taken, so that a peer that never reads cannot make us grow.
 const MAX_UNSENT: usize = 8 * 1024 * 1024;
 
@@ -97,7 +101,7 @@ impl Driver<'_> {
         let output = &mut self.output;
         let before = output.len();
         // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
-        let is_stuck = output.len() >= WRITE_SLICES;
+        let is_stuck = output.len() >= WRITE_SLICES || self.unsent >= STUCK_AT;
         let (deadline, is_ended, backlog) = self.shared.drive(|engine| {
             engine.handle_timeout(now);
             if !is_stuck || engine.is_ended() {
