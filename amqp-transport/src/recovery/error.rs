@@ -50,8 +50,9 @@ pub enum ClientError {
         /// Why the last one failed.
         last: Trouble,
     },
-    /// The link was refused for a reason that does not pass by itself.
-    #[error("gave up after {attempts} attempts to attach the link: {last}")]
+    /// The link was refused for a reason that does not pass by itself, or was attached again elsewhere
+    /// ([`LinkError::is_stolen`]).
+    #[error("the link gave up after {attempts} attempts to attach it: {last}")]
     Link {
         /// Attempts in a row that failed.
         attempts: u32,

@@ -102,6 +102,11 @@ impl Keeper {
             self.core.connection(self.epoch).await?;
             return Ok(());
         }
+        if error.is_stolen() {
+            // Whoever took it over has it: two of a kind would take it from each other without end (§2.6.1).
+            tracing::error!(%error, "link gave up");
+            return Err(ClientError::Link { attempts: self.attempts, last: error });
+        }
         if self.attached.is_some_and(|since| self.pauses.ended_after(since.elapsed())) {
             self.lasting = 0;
         }

@@ -234,6 +234,26 @@ async fn a_link_that_the_peer_detaches_is_attached_again() {
     .await;
 }
 
+// §2.6.1
+#[tokio::test]
+async fn a_link_that_was_attached_again_elsewhere_is_not_fought_over() {
+    within(async {
+        let peer = Peer::start().await;
+        let container = || client_of([peer.address]).configure(|options| options.container_id("app"));
+        let link = || SenderOptions::new("q").name("mine");
+        let (first, second) = (container().connect().await.unwrap(), container().connect().await.unwrap());
+        let loser = first.sender(link()).await.unwrap();
+        let winner = second.sender(link()).await.unwrap();
+        let mut attachment = loser.attachment();
+        let ended = attachment.wait_for(|now| matches!(now, Attachment::Ended(_))).await.unwrap().clone();
+        let Attachment::Ended(ClientError::Link { last, .. }) = ended else { unreachable!("{ended:?}") };
+        assert!(last.is_stolen(), "{last}");
+        assert_eq!(*peer.store.asked.lock().unwrap(), 2);
+        winner.send(message(1)).await.unwrap().accepted().unwrap();
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_redirect_is_followed_only_where_it_may_be() {
     within(async {
