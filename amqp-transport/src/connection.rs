@@ -19,11 +19,13 @@ use crate::session::Session;
 use amqp_codec::transport::{ErrorInfo, Open};
 use amqp_codec::types::{Fields, Symbol, Value};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
@@ -352,20 +354,50 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         .await
         .map_err(|error| ConnectError::Resolve { host: host.to_owned(), why: error.to_string() })?
         .collect();
+    let stream = first_of(addresses, TcpStream::connect).await.map_err(|failure| ConnectError::Tcp {
+        host: host.to_owned(),
+        port,
+        kind: failure.kind(),
+        why: failure.to_string(),
+    })?;
+    // Frames are joined here already; holding the last one back would only delay it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    Ok(stream)
+}
+
+/// How long an address is tried before the next one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// The first connection to any of these addresses, which are tried in their order: the next one when one has failed, or
+/// when it has not answered for a while. So an address that nobody answers at does not keep the others from being tried.
+async fn first_of<T, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Frames are joined here already; holding the last one back would only delay it.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY could not be set");
-                }
-                return Ok(stream);
-            }
-            Err(error) => failure = error,
+    let mut addresses = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    loop {
+        let next = addresses.next();
+        let is_last = next.is_none();
+        if let Some(address) = next {
+            attempts.spawn(connect(address));
+        }
+        let attempt = tokio::select! {
+            attempt = attempts.join_next() => attempt,
+            () = tokio::time::sleep(HEAD_START), if !is_last => continue,
+        };
+        match attempt {
+            Some(Ok(Ok(connected))) => return Ok(connected),
+            Some(Ok(Err(error))) => failure = error,
+            Some(Err(stopped)) => failure = io::Error::other(stopped),
+            None if is_last => return Err(failure),
+            None => {}
         }
     }
-    Err(ConnectError::Tcp { host: host.to_owned(), port, kind: failure.kind(), why: failure.to_string() })
 }
 
 /// Keeps the connection open; the last one closes it.
@@ -495,5 +527,40 @@ impl Connection {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.handle.shared.look(|state| state.engine.end().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect()
+    }
+
+    /// An address of port 1 never answers, one of port 2 refuses, all others answer at once.
+    async fn connect(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => std::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            port => Ok(port),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_nobody_answers_at_keeps_no_other_from_being_tried() {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(first_of(addresses(&[1, 1, 7]), connect).await.unwrap(), 7);
+        assert_eq!(begun.elapsed(), 2 * HEAD_START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_address_that_refuses_the_next_is_tried_at_once() {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(first_of(addresses(&[2, 2, 7, 8]), connect).await.unwrap(), 7);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let refused = first_of(addresses(&[2, 2]), connect).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_of(Vec::new(), connect).await.is_err());
     }
 }
