@@ -13,7 +13,7 @@ use amqp_codec::transport::SenderSettleMode;
 use amqp_codec::types::Symbol;
 use bytes::Bytes;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -62,15 +62,26 @@ impl Controller {
     ///
     /// # Errors
     /// [`TransactionError::NotDeclared`], [`TransactionError::Ended`]; [`TransactionError::Timeout`] if the coordinator has
-    /// not answered within [`Limits::answer`](crate::Limits::answer): what it declares after that is rolled back when the
-    /// controller is closed.
+    /// not answered within [`Limits::answer`](crate::Limits::answer): what it declares after that is rolled back.
     pub async fn declare(&self) -> Result<Transaction, TransactionError> {
         let controller = self.clone();
         let (tell, told) = oneshot::channel();
         // A task of its own, so that an id that comes late has somebody who gives it back: a transaction that nobody
         // takes is dropped.
-        tokio::spawn(async move { tell.send(controller.declare_here().await) });
-        told.await.unwrap_or(Err(TransactionError::Ended(LinkError::DetachedLocally)))
+        tokio::spawn(async move {
+            let link = Arc::clone(controller.sender.link());
+            let mut declared = pin!(controller.declare_here());
+            // Once for the caller, and once more for an answer that comes too late: then the link may be let go.
+            for _ in 0..2 {
+                if let Some(declared) = link.shared().answered(declared.as_mut()).await {
+                    return drop(tell.send(declared));
+                }
+            }
+        });
+        match self.sender.link().shared().answered(told).await {
+            Some(declared) => declared.unwrap_or(Err(TransactionError::Ended(LinkError::DetachedLocally))),
+            None => Err(TransactionError::Timeout("declaring a transaction")),
+        }
     }
 
     async fn declare_here(self) -> Result<Transaction, TransactionError> {
@@ -79,11 +90,7 @@ impl Controller {
             SendError::NotSent(error) | SendError::Unknown(error) => TransactionError::Ended(error),
             error => TransactionError::Send(error),
         };
-        let link = Arc::clone(self.sender.link());
-        let Some(outcome) = link.shared().answered(self.sender.send(message)).await else {
-            return Err(TransactionError::Timeout("declaring a transaction"));
-        };
-        match outcome.map_err(ended)? {
+        match self.sender.send(message).await.map_err(ended)? {
             Outcome::Other(DeliveryState::Declared(declared)) if declared.txn_id.len() <= MAX_TXN_ID => {
                 let id = TransactionId::new(Bytes::copy_from_slice(&declared.txn_id));
                 Ok(Transaction { controller: self, id, used: Mutex::default(), is_discharged: false })
