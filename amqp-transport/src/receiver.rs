@@ -81,6 +81,8 @@ impl Receiver {
     /// Asks the peer to use up the credit or give it back, and waits until it has: then nothing more comes until
     /// [`Receiver::resume`] or [`Receiver::set_credit`]. RabbitMQ 3.10 crashes over it; pause there instead. Dropping the future does not stop it.
     ///
+    /// It is about credit that is there: after [`Receiver::pause`], which has taken it back, what was under way may still come.
+    ///
     /// # Errors
     /// Why the link ended; [`LinkError::Timeout`] if the peer has not answered within
     /// [`Limits::answer`](crate::Limits::answer): it still may.

@@ -326,10 +326,24 @@ impl Sender {
         self.link.shared().act(|state| state.engine.drained(self.link.key));
     }
 
-    /// Waits for any change of the link: credit, an outcome, drain, its end. May return without one. Start waiting
-    /// before looking at the state, or a change in between is missed.
-    pub async fn changed(&self) {
-        self.link.changed.notified().await;
+    /// Waits for any change of the link from this call on: credit, an outcome, drain, its end. May return without one.
+    ///
+    /// Call it before looking at the state and await it afterwards, and no change in between is missed:
+    ///
+    /// ```no_run
+    /// # async fn run(sender: amqp_transport::Sender) {
+    /// loop {
+    ///     let changed = sender.changed();
+    ///     if sender.is_draining() {
+    ///         sender.drained();
+    ///         break;
+    ///     }
+    ///     changed.await;
+    /// }
+    /// # }
+    /// ```
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.link.changed.notified()
     }
 
     /// The transaction within which the receiver at the other end acquires what is sent to it (§4.4.3), if it has said so.

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use amqp_codec::messaging::{LifetimePolicy, Message, Source, Target, TerminusExpiryPolicy};
-use amqp_codec::transport::conditions;
+use amqp_codec::transport::{SenderSettleMode, conditions};
 use amqp_transport::{
     Address, ConnectOptions, Connection, Credit, Fate, Filter, Incoming, LinkError, ListenerOptions, Outcome,
     ReceiverOptions, Redirect, SendError, SenderOptions, StaticCredentials,
@@ -351,6 +351,27 @@ async fn a_refused_resumption_gives_everything_back() {
             request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
         });
         assert!(plain.unwrap().suspend().await.is_none(), "it was not made to be resumed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_sent_settled_is_told_to_nobody_although_the_link_settles_nothing() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let options = SenderOptions::new("q").settle_mode(SenderSettleMode::Unsettled);
+        let (sender, receiver) = tokio::join!(client.sender(options), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(10)).unwrap()
+        });
+        let sender = sender.unwrap();
+        sender.send_settled(Message::data("x")).await.unwrap();
+        receiver.recv().await.unwrap().accept().unwrap();
+        let (sent, ()) = tokio::join!(sender.send(Message::data("y")), async {
+            receiver.recv().await.unwrap().accept().unwrap();
+        });
+        sent.unwrap().accepted().unwrap();
+        assert_eq!(sender.try_next_outcome(), None, "nobody would ever take it");
     })
     .await;
 }

@@ -214,7 +214,7 @@ fn a_delivery_that_its_sender_takes_back_before_it_was_taken_is_gone() {
     }
 }
 
-// §2.8.7
+// §2.7.5
 #[test]
 fn tags_and_states_that_leave_no_room_for_the_message_are_not_sent() {
     let (mut script, link) = Scripted::sending(100, 5);
