@@ -36,7 +36,8 @@ macro_rules! common_options {
     ($options:ident, $theirs:ident) => {
         impl $options {
             fn with(role: Role, source: Source, target: Target, credit: Credit) -> Self {
-                let link = LinkOptions::new("".into(), role, Termini::default(), credit);
+                let mut link = LinkOptions::new("".into(), role, Termini::default(), credit);
+                link.abort_policy = AbortPolicy::Detach;
                 Self { name: None, source, target, link }
             }
 
@@ -170,8 +171,10 @@ impl SenderOptions {
         self
     }
 
-    /// How a message is taken back that [`Sender::stream`](crate::Sender::stream) has sent a part of: by a frame that says
-    /// so, or by closing the link, for peers that do not know of aborted deliveries.
+    /// How a message is taken back that [`Sender::stream`](crate::Sender::stream) has sent a part of. By default the link is
+    /// closed, which every peer understands: outcomes of other messages that are under way on it stay unknown. With
+    /// [`AbortPolicy::Abort`] a frame says so and the link goes on; a peer that does not know of aborted deliveries, such as
+    /// RabbitMQ 4, would take what it has of the message for the whole.
     pub const fn abort_policy(mut self, policy: AbortPolicy) -> Self {
         self.link.abort_policy = policy;
         self

@@ -4,7 +4,7 @@ use crate::connection::{Connection, ConnectionHandle};
 use crate::engine::credit::Credit;
 use crate::engine::limits::Limits;
 use crate::engine::sasl::{Authenticator, ClientCertificate, Identity, Nonce, StaticCredentials};
-use crate::engine::{Engine, FrameLog, LinkAnswer, LinkKey, SessionKey, Side, Termini};
+use crate::engine::{AbortPolicy, Engine, FrameLog, LinkAnswer, LinkKey, SessionKey, Side, Termini};
 use crate::error::{ConnectionError, LinkError};
 use crate::net::tls::{ServerTls, TlsError, TlsOptions};
 #[cfg(feature = "websocket")]
@@ -345,7 +345,8 @@ impl Incoming {
         let session = SessionHandle::accepted(&self.connection, session);
         let (registrar, identity) = (self.takeovers.clone(), self.identity.clone());
         let container = self.connection.peer.container_id.to_string();
-        Some(LinkRequest { session, key, attach: Some(attach), registrar, identity, container })
+        let abort_policy = AbortPolicy::Detach;
+        Some(LinkRequest { session, key, attach: Some(attach), registrar, identity, container, abort_policy })
     }
 }
 
@@ -377,6 +378,7 @@ pub struct LinkRequest {
     registrar: Option<Arc<Takeovers>>,
     identity: Identity,
     container: String,
+    abort_policy: AbortPolicy,
 }
 
 impl LinkRequest {
@@ -400,6 +402,13 @@ impl LinkRequest {
     #[must_use]
     pub fn role(&self) -> Role {
         self.attach.as_ref().map_or(Role::Sender, |attach| attach.role)
+    }
+
+    /// How a message is taken back that [`Sender::stream`](crate::Sender::stream) has sent a part of: as
+    /// [`SenderOptions::abort_policy`](crate::SenderOptions::abort_policy), by default by closing the link.
+    pub const fn abort_policy(mut self, policy: AbortPolicy) -> Self {
+        self.abort_policy = policy;
+        self
     }
 
     /// Accepts a peer that receives. `source` is what it really receives from.
@@ -453,7 +462,7 @@ impl LinkRequest {
     }
 
     /// Accepts the link with all that can be said of it.
-    pub(crate) fn accept_with(mut self, answer: LinkAnswer) -> Result<Arc<LinkHandle>, LinkError> {
+    pub(crate) fn accept_with(mut self, mut answer: LinkAnswer) -> Result<Arc<LinkHandle>, LinkError> {
         let Some(attach) = self.attach.take() else { return Err(LinkError::DetachedLocally) };
         let registration = self.registrar.as_ref().map(|registrar| {
             let (registration, before) =
@@ -463,6 +472,7 @@ impl LinkRequest {
             }
             registration
         });
+        answer.abort_policy = self.abort_policy;
         // Watched before it can change.
         let link = LinkHandle::accepted(Arc::clone(&self.session), self.key, attach, registration);
         link.shared().act(|state| state.engine.accept_with(self.key, answer))?;

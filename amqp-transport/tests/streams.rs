@@ -2,12 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use amqp_codec::messaging::{Body, Header, Message, Source, Target};
+use amqp_codec::transport::conditions;
 use amqp_codec::types::Symbol;
 use amqp_codec::{Decode, Encode};
 use amqp_transport::{
-    Address, ConnectOptions, Connection, Credit, Incoming, Limits, ListenerOptions, Outcome, Payload,
-    Receiver, ReceiverOptions, SendError, Sender, SenderOptions, StaticCredentials, StreamError,
-    StreamReceiver,
+    AbortPolicy, Address, ConnectOptions, Connection, Credit, Incoming, Limits, LinkError, ListenerOptions,
+    Outcome, Payload, Receiver, ReceiverOptions, SendError, Sender, SenderOptions, StaticCredentials,
+    StreamError, StreamReceiver,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,15 @@ async fn pair_with(limits: Limits) -> (Connection, Incoming) {
     (client.unwrap(), incoming.unwrap())
 }
 
+/// The listener knows what an aborted delivery is.
+fn options() -> SenderOptions {
+    SenderOptions::new("q").abort_policy(AbortPolicy::Abort)
+}
+
 /// A link from the client to the listener, which takes messages whole.
 async fn client_sends(client: &Connection, incoming: &Incoming, credit: Credit) -> (Sender, Receiver) {
     let session = client.session().await.unwrap();
-    let (sender, receiver) = tokio::join!(session.sender(SenderOptions::new("q")), async {
+    let (sender, receiver) = tokio::join!(session.sender(options()), async {
         incoming.next_link().await.unwrap().accept_as_receiver(Target::new("q"), credit).unwrap()
     });
     (sender.unwrap(), receiver)
@@ -92,6 +98,29 @@ async fn a_message_that_is_dropped_halfway_never_arrives() {
 }
 
 #[tokio::test]
+async fn a_peer_of_which_nothing_is_known_learns_by_a_detach_that_a_message_is_given_up() {
+    within(async {
+        let (client, incoming) = pair_with(Limits::default()).await;
+        let (sender, receiver) = tokio::join!(client.sender(SenderOptions::new("q")), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        });
+        let mut writer = sender.unwrap().stream(Payload::head(&Message::default())).await.unwrap();
+        writer.write_data(vec![0; 200_000]).await.unwrap();
+        while incoming.connection().stats().partial_octets == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(writer);
+        let LinkError::DetachedByPeer(Some(error)) = receiver.recv().await.unwrap_err() else {
+            unreachable!()
+        };
+        assert_eq!(error.condition, conditions::DETACH_FORCED);
+        assert!(!client.is_closed());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_message_larger_than_the_peer_accepts_is_told_while_it_grows() {
     within(async {
         let mut limits = Limits::default();
@@ -114,7 +143,7 @@ async fn a_message_larger_than_the_peer_accepts_is_told_while_it_grows() {
 /// A link from the client to the listener, which takes messages in parts.
 async fn client_streams(client: &Connection, incoming: &Incoming, credit: u32) -> (Sender, StreamReceiver) {
     let session = client.session().await.unwrap();
-    let (sender, receiver) = tokio::join!(session.sender(SenderOptions::new("q")), async {
+    let (sender, receiver) = tokio::join!(session.sender(options()), async {
         let request = incoming.next_link().await.unwrap();
         request.accept_as_stream_receiver(Target::new("q"), Credit::Auto(credit)).unwrap()
     });

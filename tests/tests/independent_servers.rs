@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use amqp_codec::messaging::Message;
 use amqp_codec::transport::{ReceiverSettleMode, SenderSettleMode};
-use amqp_transport::{Connection, Credit, LinkError, Outcome, ReceiverOptions, SenderOptions, Session};
+use amqp_transport::{
+    AbortPolicy, Connection, Credit, LinkError, Outcome, ReceiverOptions, SenderOptions, Session,
+};
 use serde_json::{Value, json};
 use tests::{fixtures, within};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -181,7 +183,8 @@ async fn what_we_abort_proton_drops_and_what_we_stream_it_gets_whole() {
     let mut proton = Proton::start().await;
     let connection = proton.connect().await;
     let session = connection.session().await.unwrap();
-    let sender = session.sender(SenderOptions::new("queue/streamed")).await.unwrap();
+    let options = SenderOptions::new("queue/streamed").abort_policy(AbortPolicy::Abort);
+    let sender = session.sender(options).await.unwrap();
     let before = connection.stats().frames_out;
     let mut given_up = sender.stream(&Message::default()).await.unwrap();
     for _ in 0..5 {

@@ -313,7 +313,8 @@ impl Engine {
     pub fn accept_with(&mut self, key: LinkKey, answer: LinkAnswer) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(key.0) else { return Err(LinkError::DetachedLocally) };
         link.check()?;
-        let Some(remote) = link.remote_attach.as_deref().filter(|_| link.state == LinkState::Requested) else {
+        let Some(remote) = link.remote_attach.as_deref().filter(|_| link.state == LinkState::Requested)
+        else {
             return Err(LinkError::DetachedLocally);
         };
         let mut attach = Attach::new(link.name.clone(), 0_u32, link.role());

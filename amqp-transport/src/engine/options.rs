@@ -12,7 +12,7 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AbortPolicy {
-    /// A frame says that it is aborted, and the link goes on (the default).
+    /// A frame says that it is aborted, and the link goes on.
     #[default]
     Abort,
     /// The link is closed with an error. For peers that do not know of aborted deliveries and would take what they

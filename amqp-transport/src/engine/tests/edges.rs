@@ -172,7 +172,10 @@ fn a_delivery_that_its_sender_settles_before_it_was_taken_is_still_there() {
             assert!(script.engine.take(link).unwrap().unwrap().settled);
         }
         let heard = script.hears();
-        assert!(matches!(&heard[..], [(0, Performative::Flow(flow), _)] if flow.link_credit == Some(2)), "{heard:?}");
+        assert!(
+            matches!(&heard[..], [(0, Performative::Flow(flow), _)] if flow.link_credit == Some(2)),
+            "{heard:?}"
+        );
     }
 }
 
@@ -208,8 +211,9 @@ fn a_delivery_that_its_sender_takes_back_before_it_was_taken_is_gone() {
         }
         script.hears();
         sender_says(&mut script, 1, 1, Some(state));
-        let left: Vec<_> =
-            std::iter::from_fn(|| script.engine.take(link).unwrap()).map(|delivery| delivery.id.value()).collect();
+        let left: Vec<_> = std::iter::from_fn(|| script.engine.take(link).unwrap())
+            .map(|delivery| delivery.id.value())
+            .collect();
         assert_eq!(left, [0, 2]);
     }
 }
