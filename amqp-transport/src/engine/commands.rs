@@ -615,9 +615,9 @@ impl Engine {
         if session.settle_sent(key, id, outcome, &mut self.io) { Ok(()) } else { Err(SettleError::Revoked) }
     }
 
-    /// What follows a [provisional outcome](Outcome::Provisional) is not told any more: a token that may name another
-    /// delivery by then must not come back.
-    pub(crate) fn tell_nobody(&mut self, key: LinkKey, id: Serial) {
+    /// What follows a [provisional outcome](Outcome::Provisional) of this delivery is not told any more: for those whose
+    /// tokens may name another delivery by then.
+    pub fn tell_nobody(&mut self, key: LinkKey, id: Serial) {
         let session = self.links.get(key.0).map(|link| link.session);
         if let Some(session) = session.and_then(|session| self.sessions.get_mut(session.0)) {
             session.tell_nobody(key, id);
