@@ -221,7 +221,8 @@ impl Engine {
     pub fn missing(&self, input: &[u8]) -> usize {
         let is_frame = !matches!(self.phase, Phase::FirstHeader | Phase::SaslHeader | Phase::AmqpHeader);
         let whole = match input.first_chunk().copied().map(u32::from_be_bytes) {
-            Some(size) if is_frame => index(size),
+            // Until the header is whole, nobody has checked the size.
+            Some(size) if is_frame && input.len() >= FrameHeader::LEN => index(size),
             _ => FrameHeader::LEN,
         };
         whole.saturating_sub(input.len()).max(1)

@@ -102,7 +102,10 @@ fn what_is_missing_of_a_frame_is_known_from_its_header_on() {
     frame::encode_frame(&mut frame, 0, &Performative::Open(Box::new(Open::new("peer"))));
     assert_eq!(script.engine.missing(&[]), 8);
     assert_eq!(script.engine.missing(&frame[..3]), 5);
-    assert_eq!(script.engine.missing(&frame[..4]), frame.len() - 4);
+    assert_eq!(script.engine.missing(&frame[..8]), frame.len() - 8);
+    // A size that nobody has checked yet takes no room.
+    assert_eq!(script.engine.missing(&[0xff; 4]), 4);
+    assert_eq!(script.engine.missing(&[0xff; 7]), 1);
     assert_eq!(script.engine.missing(&frame[..frame.len() - 1]), 1);
 }
 
