@@ -188,6 +188,57 @@ async fn a_discharge_does_not_overtake_what_was_posted() {
 }
 
 #[tokio::test]
+async fn a_message_in_parts_is_posted_and_a_discharge_does_not_overtake_it() {
+    within(async {
+        // One frame at a time: a message of many frames takes a while.
+        let mut limits = Limits::default();
+        (limits.incoming_window, limits.max_frame_size) = (1, 512);
+        let mut pair = Pair::with(limits, CoordinatorLimits::default()).await;
+        let (sender, receiver) = pair.posting().await;
+        let transaction = pair.declare().await;
+        let mut writer = transaction.stream(&sender, Payload::from(Vec::new())).await.unwrap();
+        for _ in 0..10 {
+            writer.write_data(vec![7; 5_000]).await.unwrap();
+        }
+        let post = writer.finish();
+        let (committed, ()) = tokio::join!(transaction.commit(), async {
+            let discharge = pair.control.next().await.unwrap();
+            let delivery = receiver.try_recv().expect("the message is here first");
+            assert_eq!(delivery.message().unwrap().body_bytes().unwrap(), vec![7; 50_000]);
+            delivery.settle(provisional(discharge.transaction(), Outcome::Accepted)).unwrap();
+            discharge.done();
+        });
+        committed.unwrap();
+        assert_eq!(post.await.unwrap(), Outcome::Accepted);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_in_parts_that_is_not_finished_fails_the_commit_and_one_given_up_does_not() {
+    within(async {
+        let mut pair = Pair::new().await;
+        let (sender, _receiver) = pair.posting().await;
+        let transaction = pair.declare().await;
+        let mut writer = transaction.stream(&sender, Payload::from(Vec::new())).await.unwrap();
+        writer.write_data("half").await.unwrap();
+        assert_eq!(transaction.commit().await.unwrap_err(), TransactionError::Unfinished);
+        assert!(pair.control.next().await.unwrap().is_rollback());
+        drop(writer);
+
+        let transaction = pair.declare().await;
+        drop(transaction.stream(&sender, Payload::from(Vec::new())).await.unwrap());
+        let (committed, ()) = tokio::join!(transaction.commit(), async {
+            let discharge = pair.control.next().await.unwrap();
+            assert!(!discharge.is_rollback());
+            discharge.done();
+        });
+        committed.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_message_whose_link_ended_fails_the_commit() {
     within(async {
         let mut pair = Pair::new().await;

@@ -55,6 +55,9 @@ pub struct ClientStats {
     pub reconnects: u64,
     /// Messages that were sent again because their link ended before their outcome came.
     pub resent: u64,
+    /// Messages without an outcome that nobody waits for any more: their sender was dropped before it was closed. Those
+    /// that had left may be stored, the others are lost.
+    pub given_up: u64,
     /// Messages of all senders that have no outcome yet.
     pub unconfirmed: usize,
     /// What the connection of the moment carried; counted anew with each.
@@ -82,6 +85,7 @@ pub(super) struct Core {
     pub(super) connections: AtomicU64,
     /// Messages sent again so far.
     pub(super) resent: AtomicU64,
+    pub(super) given_up: AtomicU64,
     is_closing: watch::Sender<bool>,
     senders: Mutex<Vec<Weak<SenderCore>>>,
 }
@@ -96,6 +100,7 @@ impl Core {
             attempts: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             resent: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             is_closing: watch::Sender::new(false),
             senders: Mutex::default(),
         })
@@ -221,6 +226,7 @@ impl Client {
             attempts: core.attempts.load(Ordering::Relaxed),
             reconnects: self.reconnects(),
             resent: core.resent.load(Ordering::Relaxed),
+            given_up: core.given_up.load(Ordering::Relaxed),
             unconfirmed: core.senders().iter().map(|sender| sender.unconfirmed()).sum(),
             connection: connection.map(|connection| connection.stats()),
         }

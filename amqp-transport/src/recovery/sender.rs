@@ -198,19 +198,32 @@ async fn run(core: Arc<SenderCore>, client: Arc<Core>, options: SenderOptions) {
 #[derive(Debug)]
 struct SenderHandle {
     core: Arc<SenderCore>,
-    /// Keeps the client alive.
-    _client: Arc<ClientHandle>,
+    /// Kept alive.
+    client: Arc<ClientHandle>,
 }
 
 impl Drop for SenderHandle {
     fn drop(&mut self) {
-        self.core.lock().phase = Phase::Ended(ClientError::Closed);
+        let given_up = {
+            let mut buffer = self.core.lock();
+            buffer.phase = Phase::Ended(ClientError::Closed);
+            buffer.unconfirmed()
+        };
+        if given_up > 0 {
+            tracing::warn!(
+                messages = given_up,
+                "a sender was dropped, and its messages without an outcome with it"
+            );
+            let given_up = u64::try_from(given_up).unwrap_or(u64::MAX);
+            self.client.core.given_up.fetch_add(given_up, Ordering::Relaxed);
+        }
         self.core.work.notify_one();
     }
 }
 
 /// A link to send on that comes back. Clones are the same link; it ends when the last clone, and the last
-/// [`RecoveringConfirmation`], is dropped. What is buffered then is given up: [`close`](Self::close) first, to be sure.
+/// [`RecoveringConfirmation`], is dropped. What is buffered then is given up, which the log and
+/// [`ClientStats::given_up`](super::ClientStats::given_up) tell: [`close`](Self::close) first, to be sure.
 #[derive(Debug, Clone)]
 pub struct RecoveringSender {
     handle: Arc<SenderHandle>,
@@ -231,7 +244,7 @@ impl RecoveringSender {
         });
         client.core.register(&core);
         tokio::spawn(run(Arc::clone(&core), Arc::clone(&client.core), options));
-        Self { handle: Arc::new(SenderHandle { core, _client: Arc::clone(client) }) }
+        Self { handle: Arc::new(SenderHandle { core, client: Arc::clone(client) }) }
     }
 
     /// Sends a message and waits for its outcome, over as many connections as it takes.

@@ -4,6 +4,7 @@ use super::{Provisional, TransactionError, TransactionId, capability};
 use crate::delivery::Delivery;
 use crate::engine::{LinkOptions, Serial, Termini};
 use crate::error::{LinkError, Outcome, SendError, SettleError};
+use crate::message_writer::MessageWriter;
 use crate::receiver::Receiver;
 use crate::sender::{Confirmation, Payload, Sender};
 use crate::session::{LinkHandle, Session};
@@ -13,6 +14,7 @@ use amqp_codec::transport::SenderSettleMode;
 use amqp_codec::types::Symbol;
 use bytes::Bytes;
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,8 +150,15 @@ struct Used {
 #[derive(Debug)]
 struct Posts {
     sender: Sender,
+    count: Arc<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
     /// Those whose outcome has not come.
-    open: Arc<AtomicUsize>,
+    open: AtomicUsize,
+    /// Those in parts that are not finished.
+    unfinished: AtomicUsize,
 }
 
 impl Transaction {
@@ -190,21 +199,55 @@ impl Transaction {
         payload: impl Into<Payload>,
     ) -> Result<Post, TransactionError> {
         self.controller.check(sender.link())?;
-        let open = self.count_posts(sender);
+        let count = self.count_posts(sender);
         let payload = payload.into().in_transaction(&self.id);
         let confirmation = sender.deliver(payload).await?;
-        open.fetch_add(1, Ordering::SeqCst);
-        Ok(Post { confirmation, open })
+        count.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Post { confirmation, count })
     }
 
-    fn count_posts(&self, sender: &Sender) -> Arc<AtomicUsize> {
+    /// Starts a message within the transaction whose octets are then written in parts, as [`Sender::stream`] does. It has
+    /// to be finished before the transaction is committed.
+    ///
+    /// Dropping the future posts nothing.
+    ///
+    /// ```no_run
+    /// # async fn run(
+    /// #     transaction: amqp_transport::transaction::Transaction, sender: amqp_transport::Sender,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use amqp_codec::messaging::Message;
+    /// use amqp_transport::Payload;
+    ///
+    /// let mut writer = transaction.stream(&sender, Payload::head(&Message::default())).await?;
+    /// writer.write_data("in").await?;
+    /// writer.write_data("parts").await?;
+    /// writer.finish().await?.accepted()?;
+    /// transaction.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Transaction::send`].
+    pub async fn stream(
+        &self,
+        sender: &Sender,
+        head: impl Into<Payload>,
+    ) -> Result<PostWriter, TransactionError> {
+        self.controller.check(sender.link())?;
+        let count = self.count_posts(sender);
+        let writer = sender.stream(head.into().in_transaction(&self.id)).await?;
+        count.unfinished.fetch_add(1, Ordering::SeqCst);
+        Ok(PostWriter { writer, unfinished: Unfinished { count } })
+    }
+
+    fn count_posts(&self, sender: &Sender) -> Arc<Count> {
         let mut used = self.used();
         if let Some(posts) = used.posts.iter().find(|posts| Arc::ptr_eq(posts.sender.link(), sender.link())) {
-            return Arc::clone(&posts.open);
+            return Arc::clone(&posts.count);
         }
-        let open = Arc::<AtomicUsize>::default();
-        used.posts.push(Posts { sender: sender.clone(), open: Arc::clone(&open) });
-        open
+        let count = Arc::<Count>::default();
+        used.posts.push(Posts { sender: sender.clone(), count: Arc::clone(&count) });
+        count
     }
 
     /// Gives a verdict on a delivery that takes effect when the transaction is committed (§4.4.2). If it is rolled back
@@ -247,10 +290,13 @@ impl Transaction {
     pub async fn commit(mut self) -> Result<(), TransactionError> {
         // A discharge must not overtake what was posted.
         let posts = std::mem::take(&mut self.used().posts);
-        for Posts { sender, open } in posts {
+        if posts.iter().any(|posts| posts.count.unfinished.load(Ordering::SeqCst) > 0) {
+            return Err(TransactionError::Unfinished);
+        }
+        for Posts { sender, count } in posts {
             let link = sender.link();
             match link.shared().answered(all_sent(&sender)).await {
-                Some(Some(error)) if open.load(Ordering::SeqCst) > 0 => {
+                Some(Some(error)) if count.open.load(Ordering::SeqCst) > 0 => {
                     return Err(TransactionError::PostLost(error));
                 }
                 // The peer keeps its window shut.
@@ -352,7 +398,7 @@ async fn all_sent(sender: &Sender) -> Option<LinkError> {
 #[must_use = "a message is stored only if its outcome is accepted and its transaction committed"]
 pub struct Post {
     confirmation: Confirmation,
-    open: Arc<AtomicUsize>,
+    count: Arc<Count>,
 }
 
 impl Future for Post {
@@ -361,11 +407,57 @@ impl Future for Post {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = Pin::new(&mut self.confirmation).poll(cx);
         polled.map_ok(|outcome| {
-            self.open.fetch_sub(1, Ordering::SeqCst);
+            self.count.open.fetch_sub(1, Ordering::SeqCst);
             match outcome {
                 Outcome::Provisional(provisional) => provisional.outcome,
                 outcome => outcome,
             }
         })
+    }
+}
+
+/// A message that is posted in parts, from [`Transaction::stream`]. Written as any [`MessageWriter`]; dropped before
+/// [`PostWriter::finish`], it is taken back and no part of the transaction.
+#[derive(Debug)]
+#[must_use = "a message that is not finished is taken back"]
+pub struct PostWriter {
+    writer: MessageWriter,
+    unfinished: Unfinished,
+}
+
+/// Counts until it is dropped.
+#[derive(Debug)]
+struct Unfinished {
+    count: Arc<Count>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.count.unfinished.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl PostWriter {
+    /// The message is whole: as [`MessageWriter::finish`], but with what the outcome will be once the transaction is
+    /// committed.
+    pub fn finish(self) -> Post {
+        let Self { writer, unfinished } = self;
+        let count = Arc::clone(&unfinished.count);
+        count.open.fetch_add(1, Ordering::SeqCst);
+        Post { confirmation: writer.finish(), count }
+    }
+}
+
+impl Deref for PostWriter {
+    type Target = MessageWriter;
+
+    fn deref(&self) -> &MessageWriter {
+        &self.writer
+    }
+}
+
+impl DerefMut for PostWriter {
+    fn deref_mut(&mut self) -> &mut MessageWriter {
+        &mut self.writer
     }
 }

@@ -36,6 +36,9 @@ pub enum TransactionError {
     /// A message that was posted may not have reached the peer, since its link ended: the transaction was rolled back.
     #[error("rolled back, a message did not reach the peer: {0}")]
     PostLost(LinkError),
+    /// A message in parts was not finished before the commit: the transaction was rolled back.
+    #[error("rolled back, a message in parts was not finished")]
+    Unfinished,
     /// The link is on another session (or connection) than the controller, and this coordinator wants one session for a
     /// transaction (§4.4.1).
     #[error("the link is not on the session of the transaction's controller")]
@@ -57,7 +60,7 @@ impl TransactionError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotDeclared(_) | Self::OtherSession | Self::Unexpected(_) => false,
+            Self::NotDeclared(_) | Self::OtherSession | Self::Unexpected(_) | Self::Unfinished => false,
             Self::Ended(error) | Self::Unknown(error) | Self::PostLost(error) => error.is_retryable(),
             Self::RolledBack(_)
             | Self::TimedOut(_)

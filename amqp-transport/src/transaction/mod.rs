@@ -28,7 +28,7 @@ mod coordinator;
 mod error;
 
 #[cfg(feature = "tokio")]
-pub use controller::{Controller, Post, Transaction};
+pub use controller::{Controller, Post, PostWriter, Transaction};
 #[cfg(feature = "tokio")]
 pub use coordinator::{ControlLink, Coordinator, CoordinatorLimits, Discharge};
 #[cfg(feature = "tokio")]

@@ -275,3 +275,20 @@ async fn one_sender_can_be_closed_alone() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn messages_that_are_dropped_with_their_sender_are_counted() {
+    within(async {
+        let client = client_of([nobody()]).start();
+        let sender = client.sender(SenderOptions::new("q")).await.unwrap();
+        let mut confirmations = Vec::new();
+        for id in 0..3 {
+            confirmations.push(sender.deliver(message(id)).await.unwrap());
+        }
+        drop(sender);
+        assert_eq!(client.stats().given_up, 0, "somebody waits for them");
+        drop(confirmations);
+        assert_eq!(client.stats().given_up, 3);
+    })
+    .await;
+}
