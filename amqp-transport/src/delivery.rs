@@ -10,6 +10,62 @@ use amqp_codec::{Decode, DecodeError};
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// The verdicts on a message received, whole or in parts.
+macro_rules! verdicts {
+    ($message:ident) => {
+        impl $message {
+            /// Takes the message over.
+            ///
+            /// # Errors
+            /// As [`settle`](Self::settle).
+            pub fn accept(self) -> Result<(), SettleError> {
+                self.settle(Outcome::Accepted)
+            }
+
+            /// Refuses the message as invalid: brokers dead-letter it or throw it away.
+            ///
+            /// # Errors
+            /// As [`settle`](Self::settle).
+            pub fn reject(self, error: Option<ErrorInfo>) -> Result<(), SettleError> {
+                self.settle(Outcome::Rejected(error))
+            }
+
+            /// Gives the message back unchanged.
+            ///
+            /// # Errors
+            /// As [`settle`](Self::settle).
+            pub fn release(self) -> Result<(), SettleError> {
+                self.settle(Outcome::Released)
+            }
+
+            /// Gives the message back changed: as failed, as undeliverable here, with annotations.
+            ///
+            /// # Errors
+            /// As [`settle`](Self::settle).
+            pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
+                self.settle(Outcome::Modified(modified))
+            }
+
+            /// Gives a verdict. What has not come yet of a message in parts is thrown away.
+            ///
+            /// # Errors
+            /// [`SettleError`] if the peer has taken the message back or the link ended: then it will come again, to this
+            /// consumer or another.
+            pub fn settle(mut self, outcome: Outcome) -> Result<(), SettleError> {
+                if std::mem::replace(&mut self.is_settled, true) {
+                    return Ok(());
+                }
+                self.give(outcome)
+            }
+
+            fn give(&self, outcome: Outcome) -> Result<(), SettleError> {
+                self.link.shared().act(|state| state.engine.settle(self.link.key, self.incoming.id, outcome))
+            }
+        }
+    };
+}
+pub(crate) use verdicts;
+
 /// A message received. Settle it with one of its methods; dropped without a verdict, it is released.
 ///
 /// The verdict is queued, not awaited: neighbours with the same verdict leave together.
@@ -87,55 +143,9 @@ impl Delivery {
         let (key, id) = (self.link.key, self.incoming.id);
         !self.is_settled && !self.link.shared().look(|state| state.engine.is_unsettled(key, id))
     }
-
-    /// Takes the message over.
-    ///
-    /// # Errors
-    /// As [`Delivery::settle`].
-    pub fn accept(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Accepted)
-    }
-
-    /// Refuses the message as invalid: brokers dead-letter it or throw it away.
-    ///
-    /// # Errors
-    /// As [`Delivery::settle`].
-    pub fn reject(self, error: Option<ErrorInfo>) -> Result<(), SettleError> {
-        self.settle(Outcome::Rejected(error))
-    }
-
-    /// Gives the message back unchanged.
-    ///
-    /// # Errors
-    /// As [`Delivery::settle`].
-    pub fn release(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Released)
-    }
-
-    /// Gives the message back changed: as failed, as undeliverable here, with annotations.
-    ///
-    /// # Errors
-    /// As [`Delivery::settle`].
-    pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
-        self.settle(Outcome::Modified(modified))
-    }
-
-    /// Gives a verdict.
-    ///
-    /// # Errors
-    /// [`SettleError`] if the peer has taken the message back or the link ended: then it will come again, to this
-    /// consumer or another.
-    pub fn settle(mut self, outcome: Outcome) -> Result<(), SettleError> {
-        if std::mem::replace(&mut self.is_settled, true) {
-            return Ok(());
-        }
-        self.give(outcome)
-    }
-
-    fn give(&self, outcome: Outcome) -> Result<(), SettleError> {
-        self.link.shared().act(|state| state.engine.settle(self.link.key, self.incoming.id, outcome))
-    }
 }
+
+verdicts!(Delivery);
 
 impl Drop for Delivery {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! A message that is read while it arrives: as octets, or section by section.
 
+use crate::delivery::verdicts;
 use crate::engine::{Incoming, StreamPart};
 use crate::error::{Outcome, SettleError, StreamError};
 use crate::session::LinkHandle;
@@ -180,51 +181,9 @@ impl MessageReader {
     pub const fn state(&self) -> Option<&DeliveryState> {
         self.incoming.state.as_ref()
     }
-
-    /// Takes the message over.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn accept(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Accepted)
-    }
-
-    /// Refuses the message as invalid.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn reject(self, error: Option<ErrorInfo>) -> Result<(), SettleError> {
-        self.settle(Outcome::Rejected(error))
-    }
-
-    /// Gives the message back unchanged.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn release(self) -> Result<(), SettleError> {
-        self.settle(Outcome::Released)
-    }
-
-    /// Gives the message back changed.
-    ///
-    /// # Errors
-    /// As [`MessageReader::settle`].
-    pub fn modify(self, modified: Modified) -> Result<(), SettleError> {
-        self.settle(Outcome::Modified(modified))
-    }
-
-    /// Gives a verdict. What has not come of the message yet is thrown away.
-    ///
-    /// # Errors
-    /// [`SettleError`] if the peer has taken the message back or the link ended.
-    pub fn settle(mut self, outcome: Outcome) -> Result<(), SettleError> {
-        if std::mem::replace(&mut self.is_settled, true) { Ok(()) } else { self.give(outcome) }
-    }
-
-    fn give(&self, outcome: Outcome) -> Result<(), SettleError> {
-        self.link.shared().act(|state| state.engine.settle(self.link.key, self.incoming.id, outcome))
-    }
 }
+
+verdicts!(MessageReader);
 
 impl Drop for MessageReader {
     fn drop(&mut self) {

@@ -5,7 +5,7 @@ use crate::engine::event::{DeliveryNumber, Token};
 use crate::engine::stats::LinkStats;
 use crate::error::{LinkError, Outcome, SendError, SettleError};
 use crate::message_writer::MessageWriter;
-use crate::runtime::shared::TO_QUEUE;
+use crate::runtime::shared::{State, TO_QUEUE};
 use crate::session::LinkHandle;
 use crate::suspended::SuspendedSender;
 use crate::transaction::{Provisional, TransactionId};
@@ -144,25 +144,16 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub async fn deliver(&self, payload: impl Into<Payload>) -> Result<Confirmation, SendError> {
-        let mut payload = Some(payload.into());
-        let token = self
-            .link
-            .shared()
-            .wait(&self.link.changed, |state| {
-                let credit = match state.engine.credit(self.link.key) {
-                    Ok(credit) => credit,
-                    Err(error) => return Some(Err(SendError::NotSent(error))),
-                };
-                let payload = (credit > 0).then(|| payload.take()).flatten()?;
-                // The place to wait exists before the message can leave.
-                let token = state.new_confirm();
-                let sent = state.engine.send(self.link.key, outgoing(payload, false, token));
-                if sent.is_err() {
-                    state.cancel_confirm(token);
-                }
-                Some(sent.map(|_| token))
-            })
-            .await?;
+        let hand_over = |state: &mut State, payload| {
+            // The place to wait exists before the message can leave.
+            let token = state.new_confirm();
+            let sent = state.engine.send(self.link.key, outgoing(payload, false, token));
+            if sent.is_err() {
+                state.cancel_confirm(token);
+            }
+            sent.map(|_| token)
+        };
+        let token = self.with_credit(payload.into(), hand_over).await?;
         Ok(Confirmation { link: Arc::clone(&self.link), token: Some(token) })
     }
 
@@ -194,24 +185,15 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub async fn stream(&self, head: impl Into<Payload>) -> Result<MessageWriter, SendError> {
-        let mut head = Some(head.into());
-        let (token, number) = self
-            .link
-            .shared()
-            .wait(&self.link.changed, |state| {
-                let credit = match state.engine.credit(self.link.key) {
-                    Ok(credit) => credit,
-                    Err(error) => return Some(Err(SendError::NotSent(error))),
-                };
-                let head = (credit > 0).then(|| head.take()).flatten()?;
-                let token = state.new_confirm();
-                let sent = state.engine.send_stream(self.link.key, outgoing(head, false, token));
-                if sent.is_err() {
-                    state.cancel_confirm(token);
-                }
-                Some(sent.map(|number| (token, number)))
-            })
-            .await?;
+        let start = |state: &mut State, head| {
+            let token = state.new_confirm();
+            let sent = state.engine.send_stream(self.link.key, outgoing(head, false, token));
+            if sent.is_err() {
+                state.cancel_confirm(token);
+            }
+            sent.map(|number| (token, number))
+        };
+        let (token, number) = self.with_credit(head.into(), start).await?;
         let confirmation = Confirmation { link: Arc::clone(&self.link), token: Some(token) };
         Ok(MessageWriter::new(Arc::clone(&self.link), number, confirmation))
     }
@@ -239,7 +221,19 @@ impl Sender {
     /// # Errors
     /// See [`SendError`].
     pub async fn send_settled(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
-        let mut payload = Some(payload.into());
+        let hand_over = |state: &mut State, payload| {
+            state.engine.send(self.link.key, outgoing(payload, true, Token::NOBODY)).map(|_| ())
+        };
+        self.with_credit(payload.into(), hand_over).await
+    }
+
+    /// Waits until there is credit, and does with the message what needs it.
+    async fn with_credit<T>(
+        &self,
+        payload: Payload,
+        hand_over: impl Fn(&mut State, Payload) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
+        let mut payload = Some(payload);
         self.link
             .shared()
             .wait(&self.link.changed, |state| {
@@ -248,7 +242,7 @@ impl Sender {
                     Err(error) => return Some(Err(SendError::NotSent(error))),
                 };
                 let payload = (credit > 0).then(|| payload.take()).flatten()?;
-                Some(state.engine.send(self.link.key, outgoing(payload, true, Token::NOBODY)).map(|_| ()))
+                Some(hand_over(state, payload))
             })
             .await
     }

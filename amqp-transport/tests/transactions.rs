@@ -81,6 +81,26 @@ impl Pair {
         });
         (receiver.unwrap(), sender)
     }
+
+    /// A message from the resource, with a verdict within a transaction.
+    async fn retiring(&mut self, mode: ReceiverSettleMode) -> Retired {
+        let (receiver, sender) = self.consuming(mode).await;
+        let transaction = self.declare().await;
+        sender.credit_available().await.unwrap();
+        sender.try_deliver(Message::data("x")).unwrap();
+        transaction.settle(receiver.recv().await.unwrap(), Outcome::Accepted).unwrap();
+        let told = retired(&sender).await;
+        Retired { transaction, _receiver: receiver, sender, told }
+    }
+}
+
+/// What a verdict within a transaction has come to.
+struct Retired {
+    transaction: Transaction,
+    _receiver: Receiver,
+    sender: Sender,
+    /// What the resource was told.
+    told: Provisional,
 }
 
 fn provisional(transaction: &TransactionId, outcome: Outcome) -> Outcome {
@@ -224,8 +244,10 @@ async fn a_message_in_parts_that_is_not_finished_fails_the_commit_and_one_given_
         writer.write_data("half").await.unwrap();
         assert_eq!(transaction.commit().await.unwrap_err(), TransactionError::Unfinished);
         assert!(pair.control.next().await.unwrap().is_rollback());
+        // Its link goes with it.
         drop(writer);
 
+        let (sender, _receiver) = pair.posting().await;
         let transaction = pair.declare().await;
         drop(transaction.stream(&sender, Payload::from(Vec::new())).await.unwrap());
         let (committed, ()) = tokio::join!(transaction.commit(), async {
@@ -258,13 +280,7 @@ async fn a_message_whose_link_ended_fails_the_commit() {
 async fn a_verdict_takes_effect_with_the_commit() {
     within(async {
         let mut pair = Pair::new().await;
-        let (receiver, sender) = pair.consuming(ReceiverSettleMode::First).await;
-        let transaction = pair.declare().await;
-        sender.credit_available().await.unwrap();
-        sender.try_deliver(Message::data("x")).unwrap();
-        let delivery = receiver.recv().await.unwrap();
-        transaction.settle(delivery, Outcome::Accepted).unwrap();
-        let told = retired(&sender).await;
+        let Retired { transaction, sender, told, .. } = pair.retiring(ReceiverSettleMode::First).await;
         assert_eq!((&told.transaction, &told.outcome), (transaction.id(), &Outcome::Accepted));
         assert!(told.is_settled);
         assert!(sender.settle(&told, Outcome::Accepted).is_err(), "there is nothing left to settle");
@@ -280,12 +296,7 @@ async fn a_verdict_takes_effect_with_the_commit() {
 async fn a_verdict_that_the_sender_settles_is_settled_by_the_commit() {
     within(async {
         let mut pair = Pair::new().await;
-        let (receiver, sender) = pair.consuming(ReceiverSettleMode::Second).await;
-        let transaction = pair.declare().await;
-        sender.credit_available().await.unwrap();
-        sender.try_deliver(Message::data("x")).unwrap();
-        transaction.settle(receiver.recv().await.unwrap(), Outcome::Accepted).unwrap();
-        let told = retired(&sender).await;
+        let Retired { transaction, sender, told, .. } = pair.retiring(ReceiverSettleMode::Second).await;
         assert!(!told.is_settled);
         let (committed, ()) = tokio::join!(transaction.commit(), async {
             let discharge = pair.control.next().await.unwrap();
@@ -332,12 +343,7 @@ async fn what_follows_a_verdict_within_a_transaction_is_not_told_of_another_mess
 async fn a_verdict_that_the_sender_settles_is_taken_back_by_a_rollback() {
     within(async {
         let mut pair = Pair::new().await;
-        let (receiver, sender) = pair.consuming(ReceiverSettleMode::Second).await;
-        let transaction = pair.declare().await;
-        sender.credit_available().await.unwrap();
-        sender.try_deliver(Message::data("x")).unwrap();
-        transaction.settle(receiver.recv().await.unwrap(), Outcome::Accepted).unwrap();
-        let told = retired(&sender).await;
+        let Retired { transaction, sender, told, .. } = pair.retiring(ReceiverSettleMode::Second).await;
         let (rolled_back, ()) = tokio::join!(transaction.rollback(), async {
             let discharge = pair.control.next().await.unwrap();
             assert!(sender.revert(&told));

@@ -279,7 +279,9 @@ async fn one_sender_can_be_closed_alone() {
 #[tokio::test]
 async fn messages_that_are_dropped_with_their_sender_are_counted() {
     within(async {
-        let client = client_of([nobody()]).start();
+        let peer = Peer::start().await;
+        *peer.store.is_mute.lock().unwrap() = true;
+        let client = client_of([peer.address]).connect().await.unwrap();
         let sender = client.sender(SenderOptions::new("q")).await.unwrap();
         let mut confirmations = Vec::new();
         for id in 0..3 {
