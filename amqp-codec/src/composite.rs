@@ -1,13 +1,13 @@
 //! Composite types (§1.4): described lists with positional fields. The macro here is the only place that knows of
 //! list forms, trailing nulls, defaults and missing mandatory fields.
 
-use crate::decode::{Decode, Decoder};
+use crate::decode::{Decode, DecodeRef, Decoder};
 use crate::encode::{Encode, OpenCompound, compound_len, put_compound};
 use crate::error::{DecodeError, Found};
-use crate::types::ElementType;
 use crate::types::constructor::{code, lookup};
 use crate::types::primitive::{ARRAY, wrong_code};
-use bytes::{BufMut, BytesMut};
+use crate::types::{ByteString, ElementType, Symbol, SymbolRef};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Both names of a composite type: the one sent, and the one that must be understood too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,17 @@ pub(crate) trait Composite: Sized {
 
 /// Reads a composite with its descriptor.
 pub(crate) fn decode_composite<T: Composite>(input: &mut Decoder<'_>) -> Result<T, DecodeError> {
-    if input.descriptor(&[T::DESCRIPTOR])?.is_none() {
-        return Err(input.error(T::DESCRIPTOR.symbol, Found::Text("another described type")));
-    }
+    expect_descriptor(input, T::DESCRIPTOR)?;
     T::decode_list(input)
+}
+
+/// Takes the descriptor of a composite.
+#[inline]
+pub(crate) fn expect_descriptor(input: &mut Decoder<'_>, descriptor: Descriptor) -> Result<(), DecodeError> {
+    match input.descriptor(&[descriptor])? {
+        Some(_) => Ok(()),
+        None => Err(input.error(descriptor.symbol, Found::Text("another described type"))),
+    }
 }
 
 /// The error that a mandatory field is not there.
@@ -74,7 +81,7 @@ pub(crate) trait Element: Sized {
     fn data(&self) -> &[u8];
 }
 
-impl Element for crate::types::Symbol {
+impl Element for Symbol {
     fn decode_element(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Self::decode_data(code, input)
     }
@@ -190,7 +197,72 @@ pub(crate) fn optional_len<T: Encode>(field: &Option<T>) -> usize {
 
 /// Declares a composite type: one line a field, with its name, its type, and whether it is `mandatory`, `optional`,
 /// has a `default`, or is `multiple`. The constructor takes the mandatory ones.
+///
+/// `Name / NameRef` declares the borrowed form too, `NameRef<'a>`, with the types that stand behind `|`.
 macro_rules! composite {
+    (
+        $(#[$meta:meta])*
+        $name:ident / $borrowed:ident = $code:literal $symbol:literal $new:ident($($arg:ident: $arg_type:ty),*) {
+            $(
+                $(#[$field_meta:meta])*
+                $kind:ident $field:ident: $type:ty $(| $borrowed_type:ty)? $(= $default:expr)?;
+            )*
+        }
+    ) => {
+        $crate::composite::composite! {
+            $(#[$meta])*
+            $name = $code $symbol $new($($arg: $arg_type),*) {
+                $($(#[$field_meta])* $kind $field: $type $(= $default)?;)*
+            }
+        }
+
+        #[doc = concat!("[`", stringify!($name), "`], borrowed from the octets that it was read from.")]
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $borrowed<'a> {
+            $(
+                $(#[$field_meta])*
+                pub $field: $crate::composite::composite!(@borrowed $type $(| $borrowed_type)?),
+            )*
+        }
+
+        impl<'a> $borrowed<'a> {
+            /// With the mandatory fields; the others are absent or have their default.
+            #[must_use]
+            #[allow(clippy::new_without_default, reason = "types without mandatory fields implement Default below")]
+            pub fn $new($($arg: impl Into<$arg_type>),*) -> Self {
+                Self { $($field: $crate::composite::composite!(@init $kind $field $(, $default)?),)* }
+            }
+
+            /// The list behind the descriptor.
+            #[inline]
+            pub(crate) fn decode_list(
+                input: &mut $crate::decode::Decoder<'a>,
+            ) -> Result<Self, $crate::error::DecodeError> {
+                $crate::composite::composite! {
+                    @list input, $symbol,
+                    $($kind $field: ($crate::composite::composite!(@borrowed $type $(| $borrowed_type)?)) $(= $default)?;)*
+                }
+            }
+        }
+
+        impl<'a> $crate::decode::DecodeRef<'a> for $borrowed<'a> {
+            #[inline]
+            fn decode_ref(input: &mut $crate::decode::Decoder<'a>) -> Result<Self, $crate::error::DecodeError> {
+                const DESCRIPTOR: $crate::composite::Descriptor =
+                    $crate::composite::Descriptor { code: $code, symbol: $symbol };
+                $crate::composite::expect_descriptor(input, DESCRIPTOR)?;
+                Self::decode_list(input)
+            }
+        }
+
+        impl From<$borrowed<'_>> for $name {
+            /// Copies texts and octets.
+            fn from(borrowed: $borrowed<'_>) -> Self {
+                Self { $($field: $crate::composite::composite!(@own $kind, borrowed.$field),)* }
+            }
+        }
+    };
+
     (
         $(#[$meta:meta])*
         $name:ident = $code:literal $symbol:literal $new:ident($($arg:ident: $arg_type:ty),*) {
@@ -223,22 +295,13 @@ macro_rules! composite {
             const DESCRIPTOR: $crate::composite::Descriptor =
                 $crate::composite::Descriptor { code: $code, symbol: $symbol };
 
-            #[allow(unused_mut, unused_assignments, reason = "some types have no fields")]
+            #[inline]
             fn decode_list(
                 input: &mut $crate::decode::Decoder<'_>,
             ) -> Result<Self, $crate::error::DecodeError> {
-                let code = input.code()?;
-                let compound = input.enter(code, $crate::types::primitive::LIST)?;
-                let mut left = compound.count;
-                $(let $field: $type = if left == 0 {
-                    $crate::composite::composite!(@absent $kind, input, $symbol, $field $(, $default)?)
-                } else {
-                    left -= 1;
-                    $crate::composite::composite!(@decode $kind, $type, input, $symbol, $field $(, $default)?)
-                };)*
-                $crate::composite::expect_no_more(input, left)?;
-                input.leave(&compound)?;
-                Ok(Self { $($field),* })
+                $crate::composite::composite! {
+                    @list input, $symbol, $($kind $field: ($type) $(= $default)?;)*
+                }
             }
         }
 
@@ -262,6 +325,29 @@ macro_rules! composite {
             }
         }
     };
+
+    (@list $input:ident, $symbol:literal, $($kind:ident $field:ident: ($type:ty) $(= $default:expr)?;)*) => {{
+        let code = $input.code()?;
+        let compound = $input.enter(code, $crate::types::primitive::LIST)?;
+        #[allow(unused_mut, reason = "some types have no fields")]
+        let mut left = compound.count;
+        $(let $field: $type = if left == 0 {
+            $crate::composite::composite!(@absent $kind, $input, $symbol, $field $(, $default)?)
+        } else {
+            left -= 1;
+            $crate::composite::composite!(@decode $kind, $type, $input, $symbol, $field $(, $default)?)
+        };)*
+        $crate::composite::expect_no_more($input, left)?;
+        $input.leave(&compound)?;
+        Ok(Self { $($field),* })
+    }};
+
+    (@borrowed $type:ty) => { $type };
+    (@borrowed $type:ty | $borrowed:ty) => { $borrowed };
+
+    (@own mandatory, $value:expr) => { $crate::composite::IntoOwned::into_owned($value) };
+    (@own default, $value:expr) => { $value };
+    (@own optional, $value:expr) => { $value.map($crate::composite::IntoOwned::into_owned) };
 
     (@init mandatory $field:ident) => { $field.into() };
     (@init optional $field:ident) => { None };
@@ -339,22 +425,57 @@ macro_rules! composite {
 pub(crate) use composite;
 
 /// Decoding of a field, whose name goes into the error.
-pub(crate) trait DecodeField: Sized {
+pub(crate) trait DecodeField<'a>: Sized {
     fn decode_field(
-        input: &mut Decoder<'_>,
+        input: &mut Decoder<'a>,
         symbol: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError>;
 }
 
-impl<T: Decode> DecodeField for Option<T> {
+impl<'a, T: DecodeRef<'a>> DecodeField<'a> for Option<T> {
     #[inline]
     fn decode_field(
-        input: &mut Decoder<'_>,
+        input: &mut Decoder<'a>,
         symbol: &'static str,
         field: &'static str,
     ) -> Result<Self, DecodeError> {
-        Self::decode(input).map_err(|error| error.within(symbol, field))
+        if input.take_null() {
+            return Ok(None);
+        }
+        match T::decode_ref(input) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(error.within(symbol, field)),
+        }
+    }
+}
+
+/// What becomes of a borrowed field when its composite is to be owned.
+pub(crate) trait IntoOwned<T> {
+    fn into_owned(self) -> T;
+}
+
+impl<T> IntoOwned<T> for T {
+    fn into_owned(self) -> T {
+        self
+    }
+}
+
+impl IntoOwned<Bytes> for &[u8] {
+    fn into_owned(self) -> Bytes {
+        Bytes::copy_from_slice(self)
+    }
+}
+
+impl IntoOwned<ByteString> for &str {
+    fn into_owned(self) -> ByteString {
+        self.into()
+    }
+}
+
+impl IntoOwned<Symbol> for SymbolRef<'_> {
+    fn into_owned(self) -> Symbol {
+        self.into()
     }
 }
 

@@ -1,13 +1,17 @@
 //! The trait that turns octets into values, and the decoder that carries the position, the bounds and the limits.
 
+use ascii::AsciiStr;
 use bytes::Bytes;
 
 use crate::composite::Descriptor;
 use crate::error::{DecodeError, Fault, Found, RESOURCE_LIMIT_EXCEEDED};
 use crate::types::ByteString;
 use crate::types::constructor::code;
-use crate::types::primitive::{self, CompoundForm, Parsed, VariableForm};
+use crate::types::primitive::{self, BINARY, CompoundForm, Parsed, STRING, VariableForm};
 use std::ops::Range;
+
+/// What a decoder of octets stands on that were checked before: it shares none of them.
+static NO_SOURCE: Bytes = Bytes::new();
 
 /// What can be read from AMQP octets.
 ///
@@ -33,6 +37,62 @@ pub trait Decode: Sized {
             // handed on as it is: large types are not moved again
             decoded => decoded,
         }
+    }
+}
+
+/// What can be read from AMQP octets and stays tied to them: texts and octets are borrowed, nothing is copied, shared or
+/// allocated. Whatever is [`Decode`] is this too.
+///
+/// The rules are those of [`Decode`], and so are the errors: what one refuses, the other refuses.
+///
+/// ```
+/// use amqp_codec::types::ValueRef;
+/// use amqp_codec::{Bytes, DecodeRef, Decoder};
+///
+/// let octets = Bytes::from_static(b"\xa1\x05seven\x52\x07");
+/// let mut input = Decoder::new(&octets);
+/// assert_eq!(<&str>::decode_ref(&mut input)?, "seven");
+/// assert_eq!(ValueRef::decode_ref(&mut input)?, ValueRef::Uint(7));
+/// # Ok::<(), amqp_codec::DecodeError>(())
+/// ```
+pub trait DecodeRef<'a>: Sized {
+    /// Reads one value and moves behind it.
+    ///
+    /// # Errors
+    /// Where the octets are no legal encoding of this type, or a limit is exceeded.
+    fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError>;
+
+    /// Reads one value that takes up all of `bytes`.
+    ///
+    /// # Errors
+    /// Like [`decode_ref`](DecodeRef::decode_ref), and where octets are left over.
+    fn borrow_from(bytes: &'a Bytes) -> Result<Self, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        let decoded = Self::decode_ref(&mut input)?;
+        input.expect_end("the end of the input")?;
+        Ok(decoded)
+    }
+}
+
+impl<'a, T: Decode> DecodeRef<'a> for T {
+    #[inline]
+    fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        T::decode(input)
+    }
+}
+
+impl<'a> DecodeRef<'a> for &'a str {
+    #[inline]
+    fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        let octets = input.run(|input| primitive::variable_with_code(STRING, input))?;
+        input.as_text(octets, STRING)
+    }
+}
+
+impl<'a> DecodeRef<'a> for &'a [u8] {
+    #[inline]
+    fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        input.run(|input| primitive::variable_with_code(BINARY, input))
     }
 }
 
@@ -68,7 +128,7 @@ impl Default for Limits {
 /// assert_eq!(input.rest(), &b"\xa1\x05seven"[..]);
 /// # Ok::<(), amqp_codec::DecodeError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     source: &'a Bytes,
     /// What is left of the source, up to the end of the compound being read.
@@ -80,6 +140,8 @@ pub struct Decoder<'a> {
     /// Items of compounds that may still be announced. Every one takes at least an octet that no other one takes, so
     /// the octets of the input bound them all together, however compounds are nested.
     items_left: usize,
+    /// Whether these octets were read before, so that borrowed compounds need not look into themselves again.
+    is_checked: bool,
 }
 
 /// A list, map or array whose items are being read: the decoder ends where it ends.
@@ -108,18 +170,80 @@ impl<'a> Decoder<'a> {
             depth_left: limits.max_depth,
             zero_width_left: limits.max_zero_width,
             items_left: bytes.len(),
+            is_checked: false,
         }
+    }
+
+    /// A decoder of what stands in `bytes` behind so many octets, such as a frame's header, with the default [`Limits`].
+    /// Offsets count from the start of `bytes`.
+    #[must_use]
+    #[inline]
+    pub fn at(bytes: &'a Bytes, offset: usize) -> Self {
+        Self::part(bytes, offset..bytes.len())
     }
 
     /// A decoder of a part of `bytes` that knows its place in the whole: errors tell offsets from the start of `bytes`.
     /// A part that is not there is empty.
+    #[inline]
     pub(crate) fn part(bytes: &'a Bytes, part: Range<usize>) -> Self {
         let behind = bytes.len().saturating_sub(part.end);
         let mut decoder = Self::new(bytes);
         decoder.input = bytes.get(part).unwrap_or_default();
         decoder.behind = behind;
-        decoder.items_left = decoder.input.len();
         decoder
+    }
+
+    /// A decoder of items that were read before, with all checks, and are now read again one by one.
+    #[inline]
+    pub(crate) fn again(items: &'a [u8]) -> Self {
+        Self {
+            source: &NO_SOURCE,
+            input: items,
+            behind: 0,
+            depth_left: usize::MAX,
+            zero_width_left: 0,
+            items_left: 0,
+            is_checked: true,
+        }
+    }
+
+    /// Whether these octets were read before, with all checks.
+    #[inline]
+    pub(crate) const fn is_checked(&self) -> bool {
+        self.is_checked
+    }
+
+    /// Bounds the items that are still to come by the octets that are left: all items so far were there.
+    #[inline]
+    pub(crate) const fn count_items_anew(&mut self) {
+        self.items_left = self.input.len();
+    }
+
+    /// Leaves out what is behind this place.
+    #[inline]
+    pub(crate) fn end_at(&mut self, end: usize) {
+        let cut = self.end().saturating_sub(end);
+        let len = self.input.len().saturating_sub(cut);
+        self.input = self.input.get(..len).unwrap_or_default();
+        self.behind += cut;
+    }
+
+    /// Moves over the descriptor of a described value, which stays to be read.
+    pub(crate) fn skip_descriptor(&mut self) -> Result<(), DecodeError> {
+        self.code()?;
+        self.skip()
+    }
+
+    /// What is left, borrowed; the decoder does not move.
+    #[inline]
+    pub(crate) const fn left(&self) -> &'a [u8] {
+        self.input
+    }
+
+    /// The buffer that all this is in.
+    #[inline]
+    pub(crate) const fn source(&self) -> &'a Bytes {
+        self.source
     }
 
     /// Octets that are left.
@@ -137,12 +261,13 @@ impl<'a> Decoder<'a> {
     /// Octets read so far.
     #[must_use]
     pub const fn offset(&self) -> usize {
-        self.end() - self.input.len()
+        self.end().saturating_sub(self.input.len())
     }
 
     /// Where the input ends in the source.
-    const fn end(&self) -> usize {
-        self.source.len() - self.behind
+    #[inline]
+    pub(crate) const fn end(&self) -> usize {
+        self.source.len().saturating_sub(self.behind)
     }
 
     /// Takes all that is left, without a copy.
@@ -256,6 +381,34 @@ impl<'a> Decoder<'a> {
             None => ByteString::try_from(self.last(octets.len())),
         };
         text.map_err(|_| self.bad_text(octets.len(), "string in UTF-8", "octets that are not"))
+    }
+
+    /// A text whose format code was taken, borrowed.
+    #[inline]
+    pub(crate) fn borrowed_text(&mut self, code: u8, form: VariableForm) -> Result<&'a str, DecodeError> {
+        let octets = self.run(|input| primitive::variable(code, form, input))?;
+        self.as_text(octets, form)
+    }
+
+    /// The text of octets taken last.
+    #[inline]
+    pub(crate) fn as_text(&self, octets: &'a [u8], form: VariableForm) -> Result<&'a str, DecodeError> {
+        if let Ok(text) = AsciiStr::from_ascii(octets) {
+            return Ok(text.as_str());
+        }
+        self.rare_text(octets, form)
+    }
+
+    /// A text that is not ASCII.
+    #[inline(never)]
+    fn rare_text(&self, octets: &'a [u8], form: VariableForm) -> Result<&'a str, DecodeError> {
+        if form.is_ascii {
+            return Err(self.bad_text(octets.len(), "symbol in ASCII", "octets above 0x7f"));
+        }
+        match std::str::from_utf8(octets) {
+            Ok(text) => Ok(text),
+            Err(_) => Err(self.bad_text(octets.len(), "string in UTF-8", "octets that are not")),
+        }
     }
 
     /// The error about a text taken last.

@@ -42,7 +42,9 @@ struct Inner {
 
 impl DecodeError {
     #[cold]
-    pub(crate) fn new(offset: usize, fault: Fault) -> Self {
+    pub(crate) fn new(offset: usize, mut fault: Fault) -> Self {
+        // What was left is told by the offset, which does not depend on where the input was made to end.
+        fault.left = 0;
         Self(Box::new(Inner { offset, fault, path: Vec::new() }))
     }
 

@@ -44,9 +44,9 @@
 //!
 //! # Messages (part 3)
 //!
-//! A [`Message`](messaging::Message) has all its sections decoded. [`MessageSections`](messaging::MessageSections) only
-//! knows where they are: to read one of them, or to forward a message whose bare part stays as its sender encoded it.
-//! Sources, targets and outcomes are in [`messaging`] too.
+//! A [`Message`](messaging::Message) has all its sections decoded and is one's own: to be built, changed, kept and sent.
+//! [`MessageSections`](messaging::MessageSections) borrows one that was received, see
+//! [below](#borrowed-forms). Sources, targets and outcomes are in [`messaging`] too.
 //!
 //! ```
 //! use amqp_codec::messaging::Message;
@@ -90,6 +90,37 @@
 //! let mut out = BytesMut::new();
 //! frame::encode_sasl_frame(&mut out, &SaslFrame::Init(init));
 //! assert_eq!(out.len(), 36);
+//! ```
+//!
+//! # Borrowed forms
+//!
+//! What is only looked at need not be owned. [`DecodeRef`] reads forms that point into the octets, named like the
+//! owned ones with `Ref` behind: [`ValueRef`](types::ValueRef), [`PropertiesRef`](messaging::PropertiesRef),
+//! [`TransferRef`](transport::TransferRef) and so on; [`MessageSections`](messaging::MessageSections) is the message.
+//! They allocate nothing, count no reference and decode nothing that is not asked for, so a consumer that routes by a
+//! property, or takes the body and leaves the rest, is done several times sooner. Every check of the owned form is made
+//! when a section is asked for, with the same errors; behind it, nothing can fail any more.
+//!
+//! Take the owned form where a message is changed, stays after its buffer, or goes to another thread; and the borrowed one
+//! to read, route and forward. `From` copies the one into the other, [`to_message`](messaging::MessageSections::to_message)
+//! shares long texts and octets instead.
+//!
+//! ```
+//! use amqp_codec::messaging::{Message, MessageSections};
+//! use amqp_codec::types::ValueRef;
+//! use amqp_codec::Encode;
+//!
+//! let message = Message::data("hello").with_application_property("tenant", "acme").with_application_property("attempt", 3);
+//! let received = message.to_bytes();
+//!
+//! let sections = MessageSections::parse(&received)?;
+//! let properties = sections.application_properties()?.unwrap_or_default();
+//! assert_eq!(properties.get("tenant").and_then(|tenant| tenant.as_str()), Some("acme"));
+//! for (name, value) in properties {
+//!     println!("{name}: {value:?}");
+//! }
+//! assert_eq!(sections.data()?, Some(&b"hello"[..]));
+//! # Ok::<(), amqp_codec::DecodeError>(())
 //! ```
 //!
 //! # Input that is not to be trusted
@@ -146,7 +177,7 @@ pub mod transport;
 pub mod types;
 
 pub use bytes::{Bytes, BytesMut};
-pub use decode::{Decode, Decoder, Limits};
+pub use decode::{Decode, DecodeRef, Decoder, Limits};
 pub use encode::Encode;
 pub use error::DecodeError;
 pub use types::ByteString;

@@ -3,7 +3,8 @@
 use allocation_counter::measure;
 use amqp_codec::messaging::{DeliveryState, Header, Message, MessageSections, Properties};
 use amqp_codec::transport::{Disposition, Flow, Performative, Role, Transfer};
-use amqp_codec::{Bytes, BytesMut, Decode, Encode};
+use amqp_codec::types::{Map, MapRef, Value, ValueRef};
+use amqp_codec::{Bytes, BytesMut, Decode, DecodeRef, Encode};
 
 /// Octets as a connection has them: a part of a buffer that is shared already.
 fn received(encodable: &impl Encode) -> Bytes {
@@ -72,16 +73,33 @@ fn octets_in_a_buffer_of_their_own_allocate_it_once() {
 }
 
 #[test]
-fn finding_the_sections_of_a_message_allocates_nothing_and_reading_all_of_them_twice_at_most() {
+fn a_borrowed_message_allocates_nothing_and_an_owned_one_once() {
     let octets = received(&message());
-    let allocations = measure(|| {
-        let sections = MessageSections::parse(octets.clone());
-        assert!(sections.is_ok_and(|sections| sections.header().is_ok() && sections.properties().is_ok()));
-    });
-    assert_eq!(allocations.count_total, 0);
-    // One for the application properties and one for the data sections.
+    let read_all = || {
+        let sections = MessageSections::parse(&octets)?;
+        let (header, properties) = (sections.header()?, sections.properties()?);
+        let entries = sections.application_properties()?.into_iter().flatten();
+        let text: usize = entries.map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
+        let data = sections.data()?.map_or(0, <[u8]>::len);
+        Ok::<_, amqp_codec::DecodeError>((header.is_some(), properties.and_then(|all| all.to), text, data))
+    };
+    let allocations = measure(|| assert_eq!(read_all(), Ok((true, Some("/queues/test"), 50, 1_024))));
+    assert_eq!(allocations.count_total, 0, "{allocations:?}");
     let allocations = measure(|| assert!(Message::from_bytes(octets.clone()).is_ok()));
     assert_eq!(allocations.count_total, 1, "application properties: {allocations:?}");
+}
+
+#[test]
+fn a_borrowed_map_allocates_once_at_most_to_look_for_duplicate_keys() {
+    for (entries, expected) in [(8_u32, 0), (9, 1), (1_000, 1)] {
+        let octets =
+            received(&Map::from_iter((0..entries).map(|entry| (format!("{}", entries - entry), entry))));
+        let allocations = measure(|| {
+            let map = MapRef::<&str>::borrow_from(&octets);
+            assert_eq!(map.map(|map| map.iter().count()).ok(), usize::try_from(entries).ok());
+        });
+        assert_eq!(allocations.count_total, expected, "{entries} entries: {allocations:?}");
+    }
 }
 
 #[test]
@@ -95,7 +113,9 @@ fn what_announces_more_than_is_there_allocates_next_to_nothing() {
     ];
     for attack in attacks {
         let octets = Bytes::from_static(attack);
-        let allocations = measure(|| assert!(amqp_codec::types::Value::from_bytes(octets.clone()).is_err()));
+        let allocations = measure(|| assert!(Value::from_bytes(octets.clone()).is_err()));
         assert!(allocations.bytes_max < 1_024, "{attack:x?}: {allocations:?}");
+        let allocations = measure(|| assert!(ValueRef::borrow_from(&octets).is_err()));
+        assert!(allocations.bytes_max < 1_024, "borrowed {attack:x?}: {allocations:?}");
     }
 }

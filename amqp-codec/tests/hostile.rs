@@ -5,15 +5,21 @@ use amqp_codec::frame::{FrameHeader, ProtocolHeader, decode_amqp_body, decode_sa
 use amqp_codec::messaging::{Message, MessageSections, Source};
 use amqp_codec::security::{SaslChallenge, SaslFrame, SaslInit, SaslOutcome, SaslResponse, Secret};
 use amqp_codec::transport::{Attach, Open, Performative, Transfer};
-use amqp_codec::types::{Array, Fields, Map, Symbol, Value};
-use amqp_codec::{Bytes, Decode, DecodeError, Decoder, Encode, Limits};
+use amqp_codec::types::{Array, Fields, Map, Symbol, Value, ValueRef};
+use amqp_codec::{Bytes, Decode, DecodeError, DecodeRef, Decoder, Encode, Limits};
 use std::time::{Duration, Instant};
 
 const DECODE_ERROR: &str = "amqp:decode-error";
 const RESOURCE_LIMIT_EXCEEDED: &str = "amqp:resource-limit-exceeded";
 
+/// The error that octets are refused with; as a value and as a message, whatever they are, the borrowed forms see in them
+/// what the owned ones do.
 fn refused<T: Decode + std::fmt::Debug>(octets: impl Into<Bytes>) -> DecodeError {
-    T::from_bytes(octets.into()).expect_err("is refused")
+    let octets = octets.into();
+    assert_eq!(ValueRef::borrow_from(&octets).map(Value::from), Value::from_bytes(octets.clone()));
+    let sections = MessageSections::parse(&octets).and_then(|sections| sections.to_message());
+    assert_eq!(sections.ok(), Message::from_bytes(octets.clone()).ok());
+    T::from_bytes(octets).expect_err("is refused")
 }
 
 /// A list32 in a list32 and so on.
@@ -292,7 +298,7 @@ fn sections_out_of_order_twice_or_unknown_are_refused() {
     for sections in illegal {
         let error = refused::<Message>(sections.concat());
         assert_eq!(error.expected(), "sections in their order", "{sections:x?}");
-        assert!(MessageSections::parse(sections.concat().into()).is_err());
+        assert!(MessageSections::parse(&sections.concat().into()).is_err());
     }
     refused::<Message>(vec![0x00, 0x53, 0x79, 0x45]);
     refused::<Message>(vec![0x40]);
@@ -363,7 +369,7 @@ fn an_error_in_a_message_is_the_same_whether_it_is_read_whole_or_by_sections() {
         let whole = refused::<Message>(octets.clone());
         assert_eq!(whole.path(), path);
         assert!(whole.offset() >= before.len() + 3, "{whole}");
-        let sections = MessageSections::parse(octets).unwrap();
+        let sections = MessageSections::parse(&octets).unwrap();
         let read = [
             sections.header().err(),
             sections.delivery_annotations().err(),

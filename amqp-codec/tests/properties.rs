@@ -2,11 +2,11 @@
 #![cfg(feature = "proptest")]
 
 use amqp_codec::arbitrary::{header, message, performative, sasl_frame, value};
-use amqp_codec::messaging::{Header, Message, MessageSections};
+use amqp_codec::messaging::{Annotations, Header, Message, MessageSections};
 use amqp_codec::security::SaslFrame;
-use amqp_codec::transport::Performative;
-use amqp_codec::types::Value;
-use amqp_codec::{Bytes, BytesMut, Decode, Decoder, Encode, frame};
+use amqp_codec::transport::{Performative, Transfer, TransferRef};
+use amqp_codec::types::{Value, ValueRef};
+use amqp_codec::{Bytes, BytesMut, Decode, DecodeError, DecodeRef, Decoder, Encode, frame};
 use proptest::prelude::*;
 use std::fmt::Debug;
 
@@ -67,6 +67,33 @@ fn survives<T: Encode + Decode + PartialEq + Debug>(octets: Bytes) -> Result<(),
     }
 }
 
+/// All that the sections hold, in their order.
+fn copied(sections: &MessageSections<'_>) -> Result<Message, DecodeError> {
+    Ok(Message {
+        header: sections.header()?,
+        delivery_annotations: sections.delivery_annotations()?.map(Into::into),
+        message_annotations: sections.message_annotations()?.map(Into::into),
+        properties: sections.properties()?.map(Into::into),
+        application_properties: sections.application_properties()?.map(Into::into),
+        body: sections.body()?.into(),
+        footer: sections.footer()?.map(Into::into),
+    })
+}
+
+/// A message is the same, owned and borrowed, or refused with the same error; where its sections are not even whole, the
+/// borrowed form says so before it looks into them.
+fn alike_owned_and_borrowed(octets: &Bytes) -> Result<(), TestCaseError> {
+    let owned = Message::from_bytes(octets.clone());
+    match MessageSections::parse(octets) {
+        Ok(sections) => {
+            prop_assert_eq!(copied(&sections), owned.clone());
+            prop_assert_eq!(sections.to_message(), owned);
+        }
+        Err(error) => prop_assert!(owned.is_err(), "refused in one form only: {}", error),
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -93,35 +120,48 @@ proptest! {
     }
 
     #[test]
+    fn borrowed_values_are_the_owned_ones(original in value()) {
+        let octets = original.to_bytes();
+        let borrowed = ValueRef::borrow_from(&octets).unwrap();
+        prop_assert_eq!(Value::from(borrowed), original.clone());
+        prop_assert_eq!(borrowed.element_type(), original.element_type());
+        let copy = octets.to_vec().into();
+        prop_assert_eq!(ValueRef::borrow_from(&copy).unwrap(), borrowed, "equal, wherever they are");
+    }
+
+    #[test]
+    fn borrowed_values_are_equal_as_the_owned_ones_are(one in value(), other in value()) {
+        let (one_octets, other_octets) = (one.to_bytes(), other.to_bytes());
+        let (one_ref, other_ref) = (ValueRef::borrow_from(&one_octets), ValueRef::borrow_from(&other_octets));
+        prop_assert_eq!(one_ref == other_ref, one == other);
+    }
+
+    #[test]
     fn messages_come_back_equal(original in message()) {
         let octets = round_trip(&original)?;
-        let sections = MessageSections::parse(octets).unwrap();
-        let read = Message {
-            header: sections.header().unwrap(),
-            delivery_annotations: sections.delivery_annotations().unwrap(),
-            message_annotations: sections.message_annotations().unwrap(),
-            properties: sections.properties().unwrap(),
-            application_properties: sections.application_properties().unwrap(),
-            body: sections.body().unwrap(),
-            footer: sections.footer().unwrap(),
-        };
-        prop_assert_eq!(read, original, "read section by section");
+        let sections = MessageSections::parse(&octets).unwrap();
+        prop_assert_eq!(copied(&sections), Ok(original.clone()), "read section by section");
+        prop_assert_eq!(sections.to_message(), Ok(original));
     }
 
     #[test]
     fn a_forwarded_message_keeps_its_bare_octets(original in message(), new in header()) {
-        let sections = MessageSections::parse(original.to_bytes()).unwrap();
+        let octets = original.to_bytes();
+        let sections = MessageSections::parse(&octets).unwrap();
         let mut out = BytesMut::new();
         sections.forward(Some(&new), None, None, &mut out);
-        let forwarded = MessageSections::parse(out.freeze()).unwrap();
+        let out = out.freeze();
+        let forwarded = MessageSections::parse(&out).unwrap();
         prop_assert_eq!(forwarded.bare(), sections.bare());
         prop_assert_eq!(forwarded.header().unwrap(), Some(new));
-        prop_assert_eq!(forwarded.footer().unwrap(), original.footer);
+        prop_assert_eq!(forwarded.footer().unwrap().map(Annotations::from), original.footer);
     }
 
     #[test]
     fn values_that_were_damaged_are_refused_or_mean_something(original in value(), mutations in mutations()) {
-        survives::<Value>(mutated(&original.to_bytes(), &mutations))?;
+        let octets = mutated(&original.to_bytes(), &mutations);
+        prop_assert_eq!(ValueRef::borrow_from(&octets).map(Value::from), Value::from_bytes(octets.clone()));
+        survives::<Value>(octets)?;
     }
 
     #[test]
@@ -129,12 +169,15 @@ proptest! {
         original in performative(),
         mutations in mutations(),
     ) {
-        survives::<Performative>(mutated(&original.to_bytes(), &mutations))?;
+        let octets = mutated(&original.to_bytes(), &mutations);
+        prop_assert_eq!(TransferRef::borrow_from(&octets).map(Transfer::from), Transfer::from_bytes(octets.clone()));
+        survives::<Performative>(octets)?;
     }
 
     #[test]
     fn messages_that_were_damaged_are_refused_or_mean_something(original in message(), mutations in mutations()) {
         let octets = mutated(&original.to_bytes(), &mutations);
+        alike_owned_and_borrowed(&octets)?;
         if let Ok(decoded) = Message::from_bytes(octets) {
             let encoded = decoded.to_bytes();
             prop_assert_eq!(encoded.len(), decoded.encoded_len());
@@ -151,6 +194,7 @@ proptest! {
         survives::<Performative>(octets.clone())?;
         survives::<SaslFrame>(octets.clone())?;
         survives::<Header>(octets.clone())?;
-        drop(Message::from_bytes(octets));
+        prop_assert_eq!(ValueRef::borrow_from(&octets).map(Value::from), Value::from_bytes(octets.clone()));
+        alike_owned_and_borrowed(&octets)?;
     }
 }

@@ -104,12 +104,12 @@ impl Delivery {
         Message::from_bytes(self.incoming.payload.clone())
     }
 
-    /// The message's sections, found but not decoded.
+    /// The message's sections, found but not decoded; what is read of them is borrowed from the delivery.
     ///
     /// # Errors
     /// What is wrong with the encoding; the delivery is best rejected then.
-    pub fn sections(&self) -> Result<MessageSections, DecodeError> {
-        MessageSections::parse(self.incoming.payload.clone())
+    pub fn sections(&self) -> Result<MessageSections<'_>, DecodeError> {
+        MessageSections::parse(&self.incoming.payload)
     }
 
     /// The sender's tag: unique among its unsettled deliveries on this link, at most 32 octets.

@@ -53,7 +53,7 @@ impl Message {
     /// `amqp:decode-error` if the octets are not a message, `amqp:invalid-field` if a delay is not a number.
     pub(crate) fn arrived(
         encoded: Bytes,
-        sections: &MessageSections,
+        sections: &MessageSections<'_>,
         now: Moment,
     ) -> Result<Self, ErrorInfo> {
         let header = sections.header().map_err(undecodable)?;
@@ -62,7 +62,9 @@ impl Message {
         });
         let verbatim = plain_header && sections.delivery_annotations().map_err(undecodable)?.is_none();
         let not_before = match sections.message_annotations().map_err(undecodable)? {
-            Some(annotations) => delivery_time(|key| annotations.get(key), now)?.filter(|due| *due > now),
+            Some(annotations) => {
+                delivery_time(|key| annotations.get(key).map(Value::from), now)?.filter(|due| *due > now)
+            }
             None => None,
         };
         let absolute_expiry = sections
@@ -175,7 +177,7 @@ impl Message {
             return self.encoded.clone();
         }
         // It was parsed when it came, so this cannot fail; the octets that came are the best answer if it did.
-        let Ok(sections) = MessageSections::parse(self.encoded.clone()) else { return self.encoded.clone() };
+        let Ok(sections) = MessageSections::parse(&self.encoded) else { return self.encoded.clone() };
         let header = Header {
             durable: self.durable,
             priority: self.priority,
@@ -187,7 +189,7 @@ impl Message {
         let annotations = match &self.annotations {
             Some(annotations) => Some(&**annotations),
             None => {
-                received = sections.message_annotations().ok().flatten();
+                received = sections.message_annotations().ok().flatten().map(Annotations::from);
                 received.as_ref()
             }
         };
@@ -198,9 +200,10 @@ impl Message {
 
     /// The message annotations in the octets that came.
     fn received_annotations(&self) -> Annotations {
-        MessageSections::parse(self.encoded.clone())
+        MessageSections::parse(&self.encoded)
             .ok()
             .and_then(|sections| sections.message_annotations().ok().flatten())
+            .map(Annotations::from)
             .unwrap_or_default()
     }
 }
@@ -208,21 +211,21 @@ impl Message {
 /// When a consumer wants back a message that it returns with these annotations, if it says so in a way that can be
 /// understood.
 pub(crate) fn return_time(annotations: &Fields, now: Moment) -> Option<Moment> {
-    delivery_time(|key| annotations.get(key), now).ok().flatten().filter(|due| *due > now)
+    delivery_time(|key| annotations.get(key).cloned(), now).ok().flatten().filter(|due| *due > now)
 }
 
 /// The delivery time that annotations ask for.
-fn delivery_time<'a>(
-    annotation: impl Fn(&str) -> Option<&'a Value>,
+fn delivery_time(
+    annotation: impl Fn(&str) -> Option<Value>,
     now: Moment,
 ) -> Result<Option<Moment>, ErrorInfo> {
     for key in [DELIVERY_TIME, SCHEDULED_ENQUEUE_TIME] {
         if let Some(value) = annotation(key).filter(|value| !matches!(value, Value::Null)) {
-            return millis(key, value).map(|at| Some(Moment::from_millis(at)));
+            return millis(key, &value).map(|at| Some(Moment::from_millis(at)));
         }
     }
     match annotation(DELIVERY_DELAY).filter(|value| !matches!(value, Value::Null)) {
-        Some(value) => millis(DELIVERY_DELAY, value)
+        Some(value) => millis(DELIVERY_DELAY, &value)
             .map(|delay| Some(now.plus_millis(u64::try_from(delay).unwrap_or(0)))),
         None => Ok(None),
     }

@@ -87,8 +87,8 @@ impl Pair {
             ..Encoded::data(Bytes::from(number))
         }
         .to_bytes();
-        let sections = MessageSections::parse(encoded.clone()).unwrap();
-        let message = Message::arrived(encoded, &sections, self.moment()).unwrap();
+        let sections = MessageSections::parse(&encoded).unwrap();
+        let message = Message::arrived(encoded.clone(), &sections, self.moment()).unwrap();
         self.queue.publish(message, self.moment(), &mut self.dead).unwrap();
         let due = self.now + delay;
         let place = if delay > 0 { Place::Delayed(due) } else { Place::Ready };

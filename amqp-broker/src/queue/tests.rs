@@ -28,8 +28,8 @@ fn queue(change: impl FnOnce(&mut QueueOptions)) -> Queue {
 }
 
 fn arrived(encoded: Bytes, now: Moment) -> Result<Message, ErrorInfo> {
-    let sections = MessageSections::parse(encoded.clone()).unwrap();
-    Message::arrived(encoded, &sections, now)
+    let sections = MessageSections::parse(&encoded).unwrap();
+    Message::arrived(encoded.clone(), &sections, now)
 }
 
 fn publish(queue: &mut Queue, message: &Encoded, now: i64) -> Vec<Dead> {
@@ -179,7 +179,7 @@ fn the_bare_message_survives_octet_for_octet_when_the_header_is_written_anew() {
     queue.publish(arrived(octets.freeze(), at(0)).unwrap(), at(0), &mut Vec::new()).unwrap();
     let (taken, _, _) = take(&mut queue, A, 1, 400);
     assert!(taken[0].payload.ends_with(bare));
-    let sections = MessageSections::parse(taken[0].payload.clone()).unwrap();
+    let sections = MessageSections::parse(&taken[0].payload).unwrap();
     assert_eq!(sections.header().unwrap().unwrap().ttl, Some(600));
 }
 

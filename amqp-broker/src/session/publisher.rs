@@ -132,7 +132,7 @@ fn route(store: &Store, delivery: &Delivery) -> Result<(Arc<SharedQueue>, Messag
             "properties.to is missing, and the link names no target",
         )
     })?;
-    let Address::Queue(name) = Address::parse(&to)? else {
+    let Address::Queue(name) = Address::parse(to)? else {
         return Err(ErrorInfo::new(conditions::NOT_ALLOWED, format!("{to}: not a queue")));
     };
     let message = arrived(store, delivery, &sections)?;
@@ -140,7 +140,7 @@ fn route(store: &Store, delivery: &Delivery) -> Result<(Arc<SharedQueue>, Messag
 }
 
 /// The sections of a delivery.
-fn read(delivery: &Delivery) -> Result<MessageSections, ErrorInfo> {
+fn read(delivery: &Delivery) -> Result<MessageSections<'_>, ErrorInfo> {
     if delivery.message_format() != MESSAGE_FORMAT {
         return Err(ErrorInfo::new(
             conditions::NOT_IMPLEMENTED,
@@ -150,7 +150,7 @@ fn read(delivery: &Delivery) -> Result<MessageSections, ErrorInfo> {
     delivery.sections().map_err(undecodable)
 }
 
-fn arrived(store: &Store, delivery: &Delivery, sections: &MessageSections) -> Result<Message, ErrorInfo> {
+fn arrived(store: &Store, delivery: &Delivery, sections: &MessageSections<'_>) -> Result<Message, ErrorInfo> {
     Message::arrived(delivery.payload().clone(), sections, store.now())
 }
 

@@ -27,8 +27,8 @@ fn expiring(store: &Store, name: &str, ttl: u64, target: &str) {
 
 fn publish(store: &Store, name: &str) {
     let encoded = Encoded::data("x").to_bytes();
-    let sections = MessageSections::parse(encoded.clone()).unwrap();
-    let message = Message::arrived(encoded, &sections, store.now()).unwrap();
+    let sections = MessageSections::parse(&encoded).unwrap();
+    let message = Message::arrived(encoded.clone(), &sections, store.now()).unwrap();
     let queue = store.open(&name.into()).unwrap();
     assert_eq!(store.publish(&queue, &mut vec![message]).unwrap(), [Ok(())]);
 }

@@ -1,6 +1,7 @@
 //! Messages, termini and outcomes (part 3).
 
 mod body;
+mod borrowed;
 mod header;
 mod message;
 mod outcome;
@@ -10,12 +11,15 @@ mod sections;
 mod terminus;
 
 pub use body::{Body, DataSections};
+pub use borrowed::{BodyRef, MessageSections, SectionsIter, SectionsRef};
 pub use header::Header;
 pub use message::Message;
 pub use outcome::{Accepted, DeliveryState, Modified, Received, Rejected, Released};
-pub use properties::{AnnotationKey, Annotations, ApplicationProperties, MessageId, Properties};
+pub use properties::{
+    AnnotationKey, AnnotationKeyRef, Annotations, AnnotationsRef, ApplicationProperties,
+    ApplicationPropertiesRef, MessageId, MessageIdRef, Properties, PropertiesRef,
+};
 pub use section_start::SectionStart;
-pub use sections::MessageSections;
 pub use terminus::{
     LifetimePolicy, Source, Target, TargetArchetype, TerminusDurability, TerminusExpiryPolicy,
 };

@@ -5,4 +5,6 @@ mod definitions;
 mod performatives;
 
 pub use definitions::{ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode};
-pub use performatives::{Attach, Begin, Close, Detach, Disposition, End, Flow, Open, Performative, Transfer};
+pub use performatives::{
+    Attach, Begin, Close, Detach, Disposition, End, Flow, Open, Performative, Transfer, TransferRef,
+};

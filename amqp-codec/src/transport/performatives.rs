@@ -122,13 +122,13 @@ composite! {
 
 composite! {
     /// Carries a message, or a part of one (§2.7.5).
-    Transfer = 0x14 "amqp:transfer:list" new(handle: u32) {
+    Transfer / TransferRef = 0x14 "amqp:transfer:list" new(handle: u32) {
         /// The link.
         mandatory handle: u32;
         /// Number of the delivery in its session.
         optional delivery_id: Option<u32>;
         /// Name of the delivery on its link, up to 32 octets.
-        optional delivery_tag: Option<Bytes>;
+        optional delivery_tag: Option<Bytes> | Option<&'a [u8]>;
         /// The format of the message; 0 is the standard's.
         optional message_format: Option<u32>;
         /// Whether the sender has settled it.

@@ -151,45 +151,23 @@ impl Array {
     pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let compound = input.enter(code, ARRAY)?;
         let mut descriptors = Vec::new();
-        let mut element_code = input.code()?;
-        while element_code == code::DESCRIBED {
-            input.descend()?;
-            descriptors.push(Value::decode(input)?);
-            element_code = input.code()?;
-        }
-        let Some((element_type, layout)) = lookup(element_code) else {
-            return input.run(|data| wrong_code(data, "an element constructor", element_code));
-        };
-        let count = compound.count;
-        // An element takes at least so many octets; the count is checked against them before room is made.
-        let width = match layout {
-            Layout::Fixed(width) => width,
-            Layout::Variable { wide: false } => 1,
-            Layout::Variable { wide: true } => 4,
-            Layout::Compound { wide: false } | Layout::Array { wide: false } => 2,
-            Layout::Compound { wide: true } | Layout::Array { wide: true } => 8,
-        };
-        if width == 0 {
-            input.charge_zero_width(count)?;
-        } else if count > input.remaining() / width {
-            return Err(input.error(
-                "a count of elements that are there",
-                Found::Number(u64::try_from(count).unwrap_or(u64::MAX)),
-            ));
-        } else {
-            input.charge_items(count)?;
-        }
-        let elements = decode_elements(element_code, count, input)?;
-        for _ in &descriptors {
-            input.ascend();
-        }
+        let head =
+            ArrayHead::decode(input, |input| Value::decode(input).map(|value| descriptors.push(value)))?;
+        head.charge(compound.count, input)?;
+        let elements = decode_elements(head.code, compound.count, input)?;
+        head.ascend(input);
         input.leave(&compound)?;
-        Ok(Self {
-            element_type,
-            received: Some(element_code),
-            descriptors: descriptors.into_iter().collect(),
-            elements,
-        })
+        Ok(Self::of_received(head.code, head.element_type, descriptors, elements))
+    }
+
+    /// An array that came with this format code, which is one of the type, as all elements are.
+    pub(super) fn of_received(
+        code: u8,
+        element_type: ElementType,
+        descriptors: impl IntoIterator<Item = Value>,
+        elements: Vec<Value>,
+    ) -> Self {
+        Self { element_type, received: Some(code), descriptors: descriptors.into_iter().collect(), elements }
     }
 
     /// How the elements will be laid out. Looks at every element once, so that arrays of arrays of arrays are measured
@@ -223,6 +201,74 @@ impl Array {
         out.put_u8(self.element_type.array_code(narrow));
         for element in &self.elements {
             put_data(element, narrow, out);
+        }
+    }
+}
+
+/// What stands in front of the elements of an array.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArrayHead {
+    /// The format code that all elements share.
+    pub(super) code: u8,
+    pub(super) element_type: ElementType,
+    layout: Layout,
+    /// How many levels of descriptors there are.
+    depth: usize,
+}
+
+impl ArrayHead {
+    /// Reads constructor and descriptors, each of which `descriptor` reads. The decoder stays deeper by each of them.
+    pub(super) fn decode<'a>(
+        input: &mut Decoder<'a>,
+        mut descriptor: impl FnMut(&mut Decoder<'a>) -> Result<(), DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        let mut depth = 0;
+        let mut code = input.code()?;
+        while code == code::DESCRIBED {
+            input.descend()?;
+            depth += 1;
+            descriptor(input)?;
+            code = input.code()?;
+        }
+        match lookup(code) {
+            Some((element_type, layout)) => Ok(Self { code, element_type, layout, depth }),
+            None => input.run(|data| wrong_code(data, "an element constructor", code)),
+        }
+    }
+
+    /// Accounts for so many elements, before room is made for them.
+    pub(super) fn charge(&self, count: usize, input: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        // An element takes at least so many octets.
+        let width = match self.layout {
+            Layout::Fixed(width) => width,
+            Layout::Variable { wide: false } => 1,
+            Layout::Variable { wide: true } => 4,
+            Layout::Compound { wide: false } | Layout::Array { wide: false } => 2,
+            Layout::Compound { wide: true } | Layout::Array { wide: true } => 8,
+        };
+        if width == 0 {
+            input.charge_zero_width(count)
+        } else if count > input.remaining() / width {
+            let found = Found::Number(u64::try_from(count).unwrap_or(u64::MAX));
+            Err(input.error("a count of elements that are there", found))
+        } else {
+            input.charge_items(count)
+        }
+    }
+
+    /// The width of elements that are legal whatever is in them; none where they must be looked at.
+    pub(super) fn width_of_any_content(&self) -> Option<usize> {
+        match (self.layout, self.code) {
+            (_, code::BOOLEAN | code::CHAR) => None,
+            (Layout::Fixed(width), _) => Some(width),
+            _ => None,
+        }
+    }
+
+    /// Leaves the levels of the descriptors.
+    pub(super) fn ascend(&self, input: &mut Decoder<'_>) {
+        for _ in 0..self.depth {
+            input.ascend();
         }
     }
 }

@@ -1,32 +1,37 @@
 //! Maps (§1.6.23): keys and values in order; and those whose keys are of one type.
 
+use super::primitive::MAP;
 use super::{Symbol, Value};
-use crate::decode::Decoder;
+use crate::decode::{Compound, Decoder};
 use crate::error::{DecodeError, Found};
 use std::collections::HashSet;
 use std::hash::Hash;
 
 /// Up to this many keys are compared with each other; more are hashed, so that the work stays linear.
-const COMPARE_UP_TO: usize = 8;
+pub(super) const COMPARE_UP_TO: usize = 8;
 
-/// Refuses a map in which a key stands twice (§1.6.23).
-pub(crate) fn refuse_duplicates<'a, K: Hash + Eq + 'a>(
-    input: &Decoder<'_>,
-    count: usize,
-    keys: impl Iterator<Item = &'a K> + Clone,
-) -> Result<(), DecodeError> {
-    if has_duplicates(count, keys) {
-        Err(input.error("different keys in a map", Found::Text("the same key twice")))
-    } else {
-        Ok(())
+impl<'a> Decoder<'a> {
+    /// Enters a map whose format code was taken, and tells how many entries it has.
+    #[inline]
+    pub(crate) fn enter_map(&mut self, code: u8) -> Result<(Compound<'a>, usize), DecodeError> {
+        let compound = self.enter(code, MAP)?;
+        let entries = compound.count / 2;
+        if compound.count % 2 != 0 {
+            let found = Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX));
+            return Err(self.error("an even count of keys and values", found));
+        }
+        Ok((compound, entries))
     }
 }
 
+/// The error that a key stands twice in a map that was just read (§1.6.23).
+#[cold]
+pub(crate) fn duplicate(input: &Decoder<'_>) -> DecodeError {
+    input.error("different keys in a map", Found::Text("the same key twice"))
+}
+
 /// Whether a key stands twice among so many.
-pub(crate) fn has_duplicates<'a, K: Hash + Eq + 'a>(
-    count: usize,
-    mut keys: impl Iterator<Item = &'a K> + Clone,
-) -> bool {
+pub(crate) fn has_duplicates<K: Hash + Eq>(count: usize, mut keys: impl Iterator<Item = K> + Clone) -> bool {
     if count <= COMPARE_UP_TO {
         return keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key));
     }
@@ -103,21 +108,16 @@ macro_rules! keyed_map {
                 input: &mut $crate::decode::Decoder<'_>,
             ) -> Result<Self, $crate::error::DecodeError> {
                 use $crate::decode::Decode;
-                let compound = input.enter(code, $crate::types::primitive::MAP)?;
-                if compound.count % 2 != 0 {
-                    return Err(input.error(
-                        "an even count of keys and values",
-                        $crate::error::Found::Number(u64::try_from(compound.count).unwrap_or(u64::MAX)),
-                    ));
-                }
-                let count = compound.count / 2;
+                let (compound, count) = input.enter_map(code)?;
                 let mut entries = Vec::with_capacity(count);
                 for _ in 0..count {
                     let key = <$key>::decode(input)?;
                     entries.push((key, $crate::types::Value::decode(input)?));
                 }
                 input.leave(&compound)?;
-                $crate::types::refuse_duplicates(input, count, entries.iter().map(|(key, _)| key))?;
+                if $crate::types::has_duplicates(count, entries.iter().map(|(key, _)| key)) {
+                    return Err($crate::types::duplicate(input));
+                }
                 Ok(Self(entries))
             }
         }

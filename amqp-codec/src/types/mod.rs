@@ -1,6 +1,7 @@
 //! The type system (part 1): primitive types, described types, and values of any type.
 
 pub(crate) mod array;
+mod borrowed;
 pub(crate) mod constructor;
 mod decimal;
 mod map;
@@ -11,12 +12,13 @@ mod timestamp;
 mod value;
 
 pub use array::{Array, ArrayError};
+pub use borrowed::{ArrayRef, EntriesRef, ItemsRef, ListRef, MapKeyRef, MapRef};
 pub use constructor::ElementType;
 pub(crate) use constructor::type_of_code;
 pub use decimal::{Decimal32, Decimal64, Decimal128};
 pub use map::{Fields, Map};
-pub(crate) use map::{has_duplicates, keyed_map, refuse_duplicates};
+pub(crate) use map::{duplicate, has_duplicates, keyed_map};
 pub use string::ByteString;
-pub use symbol::{NotAscii, Symbol};
+pub use symbol::{NotAscii, Symbol, SymbolRef};
 pub use timestamp::Timestamp;
-pub use value::{Described, Value};
+pub use value::{Described, DescribedRef, Value, ValueRef};

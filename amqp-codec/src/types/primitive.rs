@@ -209,6 +209,13 @@ pub(crate) fn variable(code: u8, form: VariableForm, data: &[u8]) -> Parsed<'_, 
     }
 }
 
+/// The octets of a variable-width value with its format code.
+#[inline]
+pub(crate) fn variable_with_code(form: VariableForm, input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (data, code) = format_code(input)?;
+    variable(code, form, data)
+}
+
 /// The items of a list, map or array, and their count, which is not larger than the octets allow (save for arrays,
 /// whose elements may occupy none).
 #[inline]
@@ -233,9 +240,42 @@ pub(crate) fn compound(code: u8, form: CompoundForm, data: &[u8]) -> Parsed<'_, 
     }
 }
 
+/// Moves over so many octets.
+pub(crate) fn step_over(len: usize, input: &[u8]) -> Parsed<'_, ()> {
+    take(len).map(|_| ()).parse(input)
+}
+
+/// Moves over one value: nearly always one with a size of an octet or of four.
+#[inline]
+pub(crate) fn skip(input: &[u8]) -> Parsed<'_, ()> {
+    let rest = match input {
+        [
+            code::VBIN8 | code::STR8 | code::SYM8 | code::LIST8 | code::MAP8 | code::ARRAY8,
+            size,
+            contents @ ..,
+        ] => contents.get(usize::from(*size)..),
+        [
+            code::VBIN32 | code::STR32 | code::SYM32 | code::LIST32 | code::MAP32 | code::ARRAY32,
+            s0,
+            s1,
+            s2,
+            s3,
+            contents @ ..,
+        ] => {
+            let size = u32::from_be_bytes([*s0, *s1, *s2, *s3]);
+            usize::try_from(size).ok().and_then(|size| contents.get(size..))
+        }
+        _ => None,
+    };
+    match rest {
+        Some(rest) => Ok((rest, ())),
+        None => skip_any(input),
+    }
+}
+
 /// Moves over one value. Compounds are stepped over by their size; only descriptors are followed, without recursion,
 /// so that nesting costs nothing and needs no limit here.
-pub(crate) fn skip(input: &[u8]) -> Parsed<'_, ()> {
+fn skip_any(input: &[u8]) -> Parsed<'_, ()> {
     let mut rest = input;
     // a descriptor is a value that is followed by one more value
     let mut values = 1_usize;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::{ByteString, primitive};
-use crate::decode::{Decode, Decoder};
+use crate::decode::{Decode, DecodeRef, Decoder};
 use crate::error::DecodeError;
 
 /// A symbol: a name in ASCII, such as `amqp:not-found`. It is another type than the string of the same letters.
@@ -127,6 +127,70 @@ impl fmt::Display for Symbol {
 impl fmt::Debug for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Symbol({:?})", self.as_str())
+    }
+}
+
+/// A [`Symbol`], borrowed from the octets that it was read from. It can be used as the `str` that it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SymbolRef<'a>(&'a str);
+
+impl<'a> SymbolRef<'a> {
+    /// The text of the symbol.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        input.borrowed_text(code, primitive::SYMBOL).map(Self)
+    }
+}
+
+impl<'a> DecodeRef<'a> for SymbolRef<'a> {
+    #[inline]
+    fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        let octets = input.run(|input| primitive::variable_with_code(primitive::SYMBOL, input))?;
+        input.as_text(octets, primitive::SYMBOL).map(Self)
+    }
+}
+
+impl Deref for SymbolRef<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+impl PartialEq<str> for SymbolRef<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for SymbolRef<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl From<SymbolRef<'_>> for Symbol {
+    /// Copies the text.
+    fn from(symbol: SymbolRef<'_>) -> Self {
+        Self(ByteString::from(symbol.0))
+    }
+}
+
+impl fmt::Display for SymbolRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for SymbolRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Symbol({:?})", self.0)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Values of any type, without loss.
 
+mod borrowed;
 mod codec;
 mod equality;
+
+pub use borrowed::{DescribedRef, ValueRef};
 
 use super::ByteString;
 use super::{Array, Decimal32, Decimal64, Decimal128, ElementType, Map, Symbol, Timestamp};
@@ -96,50 +99,6 @@ impl Value {
         }
     }
 
-    /// A boolean.
-    #[must_use]
-    pub const fn as_bool(&self) -> Option<bool> {
-        match self {
-            Self::Bool(value) => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// Any integer that is not negative.
-    #[must_use]
-    pub fn as_u64(&self) -> Option<u64> {
-        match *self {
-            Self::Ulong(value) => Some(value),
-            _ => self.as_i64().and_then(|value| u64::try_from(value).ok()),
-        }
-    }
-
-    /// Any integer that fits.
-    #[must_use]
-    pub fn as_i64(&self) -> Option<i64> {
-        match *self {
-            Self::Ubyte(value) => Some(value.into()),
-            Self::Ushort(value) => Some(value.into()),
-            Self::Uint(value) => Some(value.into()),
-            Self::Ulong(value) => i64::try_from(value).ok(),
-            Self::Byte(value) => Some(value.into()),
-            Self::Short(value) => Some(value.into()),
-            Self::Int(value) => Some(value.into()),
-            Self::Long(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    /// A float or double.
-    #[must_use]
-    pub fn as_f64(&self) -> Option<f64> {
-        match *self {
-            Self::Float(value) => Some(value.into()),
-            Self::Double(value) => Some(value),
-            _ => None,
-        }
-    }
-
     /// A symbol; not a string of the same letters.
     #[must_use]
     pub const fn as_symbol(&self) -> Option<&Symbol> {
@@ -149,29 +108,11 @@ impl Value {
         }
     }
 
-    /// A UUID.
-    #[must_use]
-    pub const fn as_uuid(&self) -> Option<Uuid> {
-        match self {
-            Self::Uuid(value) => Some(*value),
-            _ => None,
-        }
-    }
-
     /// A described value.
     #[must_use]
     pub fn as_described(&self) -> Option<&Described> {
         match self {
             Self::Described(described) => Some(described),
-            _ => None,
-        }
-    }
-
-    /// A timestamp.
-    #[must_use]
-    pub const fn as_timestamp(&self) -> Option<Timestamp> {
-        match self {
-            Self::Timestamp(value) => Some(*value),
             _ => None,
         }
     }
@@ -211,45 +152,116 @@ impl Value {
             _ => None,
         }
     }
-
-    /// Whether this is null.
-    #[must_use]
-    pub const fn is_null(&self) -> bool {
-        matches!(self, Self::Null)
-    }
-
-    /// The primitive type; none for described values.
-    #[must_use]
-    pub const fn element_type(&self) -> Option<ElementType> {
-        Some(match self {
-            Self::Null => ElementType::Null,
-            Self::Bool(_) => ElementType::Boolean,
-            Self::Ubyte(_) => ElementType::Ubyte,
-            Self::Ushort(_) => ElementType::Ushort,
-            Self::Uint(_) => ElementType::Uint,
-            Self::Ulong(_) => ElementType::Ulong,
-            Self::Byte(_) => ElementType::Byte,
-            Self::Short(_) => ElementType::Short,
-            Self::Int(_) => ElementType::Int,
-            Self::Long(_) => ElementType::Long,
-            Self::Float(_) => ElementType::Float,
-            Self::Double(_) => ElementType::Double,
-            Self::Decimal32(_) => ElementType::Decimal32,
-            Self::Decimal64(_) => ElementType::Decimal64,
-            Self::Decimal128(_) => ElementType::Decimal128,
-            Self::Char(_) => ElementType::Char,
-            Self::Timestamp(_) => ElementType::Timestamp,
-            Self::Uuid(_) => ElementType::Uuid,
-            Self::Binary(_) => ElementType::Binary,
-            Self::String(_) => ElementType::String,
-            Self::Symbol(_) => ElementType::Symbol,
-            Self::List(_) => ElementType::List,
-            Self::Map(_) => ElementType::Map,
-            Self::Array(_) => ElementType::Array,
-            Self::Described(_) => return None,
-        })
-    }
 }
+
+/// What owned and borrowed values tell alike.
+macro_rules! accessors {
+    ($($type:ty),*) => {
+        $(impl $type {
+            /// A boolean.
+            #[must_use]
+            pub const fn as_bool(&self) -> Option<bool> {
+                match self {
+                    Self::Bool(value) => Some(*value),
+                    _ => None,
+                }
+            }
+
+            /// Any integer that is not negative.
+            #[must_use]
+            pub fn as_u64(&self) -> Option<u64> {
+                match *self {
+                    Self::Ulong(value) => Some(value),
+                    _ => self.as_i64().and_then(|value| u64::try_from(value).ok()),
+                }
+            }
+
+            /// Any integer that fits.
+            #[must_use]
+            pub fn as_i64(&self) -> Option<i64> {
+                match *self {
+                    Self::Ubyte(value) => Some(value.into()),
+                    Self::Ushort(value) => Some(value.into()),
+                    Self::Uint(value) => Some(value.into()),
+                    Self::Ulong(value) => i64::try_from(value).ok(),
+                    Self::Byte(value) => Some(value.into()),
+                    Self::Short(value) => Some(value.into()),
+                    Self::Int(value) => Some(value.into()),
+                    Self::Long(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            /// A float or double.
+            #[must_use]
+            pub fn as_f64(&self) -> Option<f64> {
+                match *self {
+                    Self::Float(value) => Some(value.into()),
+                    Self::Double(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            /// A UUID.
+            #[must_use]
+            pub const fn as_uuid(&self) -> Option<Uuid> {
+                match self {
+                    Self::Uuid(value) => Some(*value),
+                    _ => None,
+                }
+            }
+
+            /// A timestamp.
+            #[must_use]
+            pub const fn as_timestamp(&self) -> Option<Timestamp> {
+                match self {
+                    Self::Timestamp(value) => Some(*value),
+                    _ => None,
+                }
+            }
+
+            /// Whether this is null.
+            #[must_use]
+            pub const fn is_null(&self) -> bool {
+                matches!(self, Self::Null)
+            }
+
+            /// The primitive type; none for described values.
+            #[must_use]
+            pub const fn element_type(&self) -> Option<ElementType> {
+                Some(match self {
+                    Self::Null => ElementType::Null,
+                    Self::Bool(_) => ElementType::Boolean,
+                    Self::Ubyte(_) => ElementType::Ubyte,
+                    Self::Ushort(_) => ElementType::Ushort,
+                    Self::Uint(_) => ElementType::Uint,
+                    Self::Ulong(_) => ElementType::Ulong,
+                    Self::Byte(_) => ElementType::Byte,
+                    Self::Short(_) => ElementType::Short,
+                    Self::Int(_) => ElementType::Int,
+                    Self::Long(_) => ElementType::Long,
+                    Self::Float(_) => ElementType::Float,
+                    Self::Double(_) => ElementType::Double,
+                    Self::Decimal32(_) => ElementType::Decimal32,
+                    Self::Decimal64(_) => ElementType::Decimal64,
+                    Self::Decimal128(_) => ElementType::Decimal128,
+                    Self::Char(_) => ElementType::Char,
+                    Self::Timestamp(_) => ElementType::Timestamp,
+                    Self::Uuid(_) => ElementType::Uuid,
+                    Self::Binary(_) => ElementType::Binary,
+                    Self::String(_) => ElementType::String,
+                    Self::Symbol(_) => ElementType::Symbol,
+                    Self::List(_) => ElementType::List,
+                    Self::Map(_) => ElementType::Map,
+                    Self::Array(_) => ElementType::Array,
+                    Self::Described(_) => return None,
+                })
+            }
+        })*
+    };
+}
+
+accessors!(Value, ValueRef<'_>);
 
 macro_rules! value_from {
     ($($type:ty => $variant:ident;)*) => {

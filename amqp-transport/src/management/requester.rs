@@ -361,21 +361,19 @@ impl Waiting {
     /// Gives an answer to the one who waits for it; one that nobody waits for is thrown away.
     fn hand_out(&self, delivery: Delivery) {
         let payload = delivery.payload().clone();
-        let properties = delivery.sections().and_then(|sections| sections.properties());
+        let id = delivery
+            .sections()
+            .and_then(|sections| sections.properties())
+            .map(|properties| properties?.correlation_id.map(MessageId::from));
         if !delivery.is_settled()
             && let Err(error) = delivery.accept()
         {
             tracing::debug!(%error, "an answer could not be settled");
         }
-        match properties {
-            Ok(properties) => {
-                let id = properties.and_then(|properties| properties.correlation_id);
-                match id.and_then(|id| self.lock().by_id.remove(&id)) {
-                    // Whoever waited may have gone at this very moment.
-                    Some(waiting) => drop(waiting.send(payload)),
-                    None => tracing::debug!("an answer that nobody waits for"),
-                }
-            }
+        match id.map(|id| id.and_then(|id| self.lock().by_id.remove(&id))) {
+            // Whoever waited may have gone at this very moment.
+            Ok(Some(waiting)) => drop(waiting.send(payload)),
+            Ok(None) => tracing::debug!("an answer that nobody waits for"),
             Err(error) => tracing::debug!(%error, "an answer that is no message"),
         }
     }

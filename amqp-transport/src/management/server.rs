@@ -373,10 +373,11 @@ impl Service {
                 Err(end) => return end,
             };
             let payload = request.payload().clone();
-            let properties = MessageSections::parse(payload.clone())
+            let properties = MessageSections::parse(&payload)
                 .and_then(|sections| sections.properties())
                 .ok()
                 .flatten()
+                .map(Properties::from)
                 .unwrap_or_default();
             let Some(replies) = route(properties.reply_to.as_ref()) else {
                 let text = "no link for the answer: expected one whose target is the request's reply-to";

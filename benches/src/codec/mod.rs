@@ -2,8 +2,9 @@
 //!
 //! Where the others offer a choice, the faster one is taken for them: `serde_amqp` reads from a slice (its client reads
 //! through `std::io::Read`) and writes transfer and message into one buffer (its client copies them together). Neither
-//! can leave sections undecoded, so reading only the body is compared with their reading everything; ntex leaves the
-//! elements of an array undecoded, and does not keep the order of maps. What a decoder gives is dropped within the time measured; encoders write into a buffer that is kept.
+//! can leave sections undecoded, so reading only the body is compared with their reading everything; neither has a form
+//! that borrows, so `borrowed` rows, in which ours looks at each key and value, are compared with their owned one; ntex
+//! leaves the elements of an array undecoded, and does not keep the order of maps. What a decoder gives is dropped within the time measured; encoders write into a buffer that is kept.
 //!
 //! `copy + UTF-8` copies as many octets and validates as many octets of text: what moving and checking alone would take.
 
@@ -72,6 +73,26 @@ pub fn cases() -> Result<Vec<Case>> {
             ],
         ));
         cases.push(Case::new(
+            format!("transfer {name}, decode all, borrowed"),
+            octets,
+            vec![
+                ours::borrow_transfer(frame.clone()),
+                fe2o3::decode_transfer(&frame)?,
+                ntex::decode_transfer(&frame),
+                floor(octets),
+            ],
+        ));
+        cases.push(Case::new(
+            format!("transfer {name}, body only, borrowed"),
+            octets,
+            vec![
+                ours::borrow_body(frame.clone()),
+                fe2o3::decode_transfer(&frame)?,
+                ntex::decode_transfer(&frame),
+                floor(octets),
+            ],
+        ));
+        cases.push(Case::new(
             format!("transfer {name}, encode"),
             octets,
             vec![
@@ -122,6 +143,16 @@ pub fn cases() -> Result<Vec<Case>> {
             ],
         ));
         cases.push(Case::new(
+            format!("{name}, decode, borrowed"),
+            octets,
+            vec![
+                ours::borrow_value(value.clone()),
+                fe2o3::decode_value(&value),
+                ntex::decode_value(&value),
+                floor(octets),
+            ],
+        ));
+        cases.push(Case::new(
             format!("{name}, encode"),
             octets,
             vec![
@@ -161,7 +192,8 @@ pub fn run(only: &str, of: &str) -> Result<(Value, String)> {
         rows.push(row(&case, &times, &counts));
     }
     let legend = "ns for each operation (median of 15 rounds in turn) and allocations; `x` is how many times as long \
-                  as ours; `copy` is the copy and UTF-8 validation of as many octets, and ours as a multiple of it";
+                  as ours; `copy` is the copy and UTF-8 validation of as many octets, and ours as a multiple of it; the others have \
+                  no borrowed form: in those rows they do what they do in the owned ones";
     Ok((Value::Array(figures), format!("codec: {legend}\n\n{}", show::table(&rows))))
 }
 

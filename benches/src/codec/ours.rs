@@ -4,9 +4,10 @@ use super::OURS;
 use crate::Result;
 use crate::measure::Candidate;
 use amqp_codec::messaging::{Message, MessageSections};
-use amqp_codec::transport::{Performative, Transfer};
-use amqp_codec::types::Value;
-use amqp_codec::{Bytes, BytesMut, Decode, DecodeError, Encode, frame};
+use amqp_codec::transport::{Performative, Transfer, TransferRef};
+use amqp_codec::types::{Value, ValueRef};
+use amqp_codec::{Bytes, BytesMut, Decode, DecodeError, DecodeRef, Decoder, Encode, frame};
+use std::hint::black_box;
 
 fn read_frame(octets: &Bytes) -> std::result::Result<(Performative, Bytes), DecodeError> {
     frame::FrameHeader::decode(octets)?;
@@ -52,7 +53,53 @@ pub(super) fn decode_transfer(octets: Bytes) -> Candidate {
 pub(super) fn decode_body(octets: Bytes) -> Candidate {
     Candidate::new(OURS, move || {
         let (performative, payload) = read_frame(&octets)?;
-        Ok::<_, DecodeError>((performative, MessageSections::parse(payload)?.data()?))
+        let data = MessageSections::parse(&payload)?.data()?.map(|data| payload.slice_ref(data));
+        Ok::<_, DecodeError>((performative, data))
+    })
+}
+
+/// Reads performative and all sections in place, and looks at each of them.
+pub(super) fn borrow_transfer(octets: Bytes) -> Candidate {
+    Candidate::new(OURS, move || {
+        let mut input = behind_header(&octets)?;
+        let transfer = TransferRef::decode_ref(&mut input)?;
+        let sections = MessageSections::decode_ref(&mut input)?;
+        black_box((transfer, sections.header()?, sections.properties()?));
+        if let Some(properties) = sections.application_properties()? {
+            properties.iter().for_each(look);
+        }
+        Ok::<_, DecodeError>(sections.data()?.map(<[u8]>::len))
+    })
+}
+
+pub(super) fn borrow_body(octets: Bytes) -> Candidate {
+    Candidate::new(OURS, move || {
+        let mut input = behind_header(&octets)?;
+        let transfer = black_box(TransferRef::decode_ref(&mut input)?);
+        let data = MessageSections::decode_ref(&mut input)?.data()?;
+        Ok::<_, DecodeError>((transfer.delivery_id, data.map(<[u8]>::len)))
+    })
+}
+
+fn behind_header(octets: &Bytes) -> std::result::Result<Decoder<'_>, DecodeError> {
+    frame::FrameHeader::decode(octets)?;
+    Ok(Decoder::at(octets, frame::FrameHeader::LEN))
+}
+
+fn look<T>(item: T) {
+    black_box(item);
+}
+
+/// Reads a value in place, and looks at each key and item.
+pub(super) fn borrow_value(octets: Bytes) -> Candidate {
+    Candidate::new(OURS, move || {
+        match ValueRef::borrow_from(&octets)? {
+            ValueRef::Map(map) => map.iter().for_each(look),
+            ValueRef::List(list) => list.iter().for_each(look),
+            ValueRef::Array(array) => array.iter().for_each(look),
+            other => look(other),
+        }
+        Ok::<_, DecodeError>(())
     })
 }
 

@@ -11,36 +11,48 @@ use crate::types::{Decimal32, Decimal64, Decimal128, Map, Symbol, Timestamp};
 use bytes::{BufMut, BytesMut};
 use uuid::Uuid;
 
-impl Value {
-    /// A value whose format code was taken.
-    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(match code {
+/// A value whose format code was taken: the arms of the types of fixed width, which are the same for owned and borrowed
+/// values, and the given ones for the others.
+macro_rules! decode_value {
+    ($code:ident, $input:ident, { $($others:tt)* }) => {
+        match $code {
             code::NULL => Self::Null,
             code::TRUE => Self::Bool(true),
             code::FALSE => Self::Bool(false),
-            code::BOOLEAN => Self::Bool(input.run(primitive::boolean_octet)?),
-            code::UBYTE => Self::Ubyte(input.run(primitive::be_u8)?),
-            code::USHORT => Self::Ushort(input.run(primitive::be_u16)?),
+            code::BOOLEAN => Self::Bool($input.run(primitive::boolean_octet)?),
+            code::UBYTE => Self::Ubyte($input.run(primitive::be_u8)?),
+            code::USHORT => Self::Ushort($input.run(primitive::be_u16)?),
             code::UINT0 => Self::Uint(0),
-            code::SMALLUINT => Self::Uint(input.run(primitive::be_u8)?.into()),
-            code::UINT => Self::Uint(input.run(primitive::be_u32)?),
+            code::SMALLUINT => Self::Uint($input.run(primitive::be_u8)?.into()),
+            code::UINT => Self::Uint($input.run(primitive::be_u32)?),
             code::ULONG0 => Self::Ulong(0),
-            code::SMALLULONG => Self::Ulong(input.run(primitive::be_u8)?.into()),
-            code::ULONG => Self::Ulong(input.run(primitive::be_u64)?),
-            code::BYTE => Self::Byte(input.run(primitive::be_i8)?),
-            code::SHORT => Self::Short(input.run(primitive::be_i16)?),
-            code::SMALLINT => Self::Int(input.run(primitive::be_i8)?.into()),
-            code::INT => Self::Int(input.run(primitive::be_i32)?),
-            code::SMALLLONG => Self::Long(input.run(primitive::be_i8)?.into()),
-            code::LONG => Self::Long(input.run(primitive::be_i64)?),
-            code::FLOAT => Self::Float(input.run(primitive::be_f32)?),
-            code::DOUBLE => Self::Double(input.run(primitive::be_f64)?),
-            code::DECIMAL32 => Self::Decimal32(Decimal32(input.run(primitive::octets)?)),
-            code::DECIMAL64 => Self::Decimal64(Decimal64(input.run(primitive::octets)?)),
-            code::DECIMAL128 => Self::Decimal128(Decimal128(input.run(primitive::octets)?)),
-            code::CHAR => Self::Char(input.run(primitive::scalar)?),
-            code::TIMESTAMP => Self::Timestamp(Timestamp(input.run(primitive::be_i64)?)),
-            code::UUID => Self::Uuid(Uuid::from_bytes(input.run(primitive::octets)?)),
+            code::SMALLULONG => Self::Ulong($input.run(primitive::be_u8)?.into()),
+            code::ULONG => Self::Ulong($input.run(primitive::be_u64)?),
+            code::BYTE => Self::Byte($input.run(primitive::be_i8)?),
+            code::SHORT => Self::Short($input.run(primitive::be_i16)?),
+            code::SMALLINT => Self::Int($input.run(primitive::be_i8)?.into()),
+            code::INT => Self::Int($input.run(primitive::be_i32)?),
+            code::SMALLLONG => Self::Long($input.run(primitive::be_i8)?.into()),
+            code::LONG => Self::Long($input.run(primitive::be_i64)?),
+            code::FLOAT => Self::Float($input.run(primitive::be_f32)?),
+            code::DOUBLE => Self::Double($input.run(primitive::be_f64)?),
+            code::DECIMAL32 => Self::Decimal32(Decimal32($input.run(primitive::octets)?)),
+            code::DECIMAL64 => Self::Decimal64(Decimal64($input.run(primitive::octets)?)),
+            code::DECIMAL128 => Self::Decimal128(Decimal128($input.run(primitive::octets)?)),
+            code::CHAR => Self::Char($input.run(primitive::scalar)?),
+            code::TIMESTAMP => Self::Timestamp(Timestamp($input.run(primitive::be_i64)?)),
+            code::UUID => Self::Uuid(Uuid::from_bytes($input.run(primitive::octets)?)),
+            $($others)*
+            _ => return $input.run(|data| wrong_code(data, "a value", $code)),
+        }
+    };
+}
+pub(super) use decode_value;
+
+impl Value {
+    /// A value whose format code was taken.
+    pub(crate) fn decode_data(code: u8, input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(decode_value!(code, input, {
             code::VBIN8 | code::VBIN32 => Self::Binary(input.shared(code, BINARY)?),
             code::STR8 | code::STR32 => Self::String(input.text(code, STRING)?),
             code::SYM8 | code::SYM32 => Self::Symbol(Symbol::decode_data(code, input)?),
@@ -49,8 +61,7 @@ impl Value {
             code::MAP8 | code::MAP32 => Self::Map(Map::decode_data(code, input)?),
             code::ARRAY8 | code::ARRAY32 => Self::Array(Array::decode_data(code, input)?),
             code::DESCRIBED => Self::Described(Box::new(decode_described(input)?)),
-            _ => return input.run(|data| wrong_code(data, "a value", code)),
-        })
+        }))
     }
 }
 
