@@ -1,8 +1,8 @@
 //! Messages that stay in the octets they came in: sections found, and read as they are asked for.
 
 use super::sections::{
-    AMQP_SEQUENCE, APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, HEADER, MESSAGE_ANNOTATIONS,
-    Order, PROPERTIES, put_section, within_section,
+    AMQP_SEQUENCE, AMQP_VALUE, APPLICATION_PROPERTIES, DATA, DELIVERY_ANNOTATIONS, FOOTER, HEADER,
+    MESSAGE_ANNOTATIONS, Order, PROPERTIES, put_section, within_section,
 };
 use super::{Annotations, AnnotationsRef, ApplicationPropertiesRef, Body, Header, Message, PropertiesRef};
 use crate::composite::Composite;
@@ -52,8 +52,8 @@ pub struct MessageSections<'a> {
     bytes: &'a Bytes,
     /// Where the message is in them.
     whole: Range<usize>,
-    parts: [Part; PARTS],
-    body_code: Option<u64>,
+    /// By code, from that of the header.
+    parts: [Part; KINDS],
 }
 
 /// Where the contents of a section are, behind its descriptor; those of the first section, if there are several. The next
@@ -64,23 +64,8 @@ struct Part {
     end: usize,
 }
 
-/// Sections by their place in the message; those of the body count as one.
-const PARTS: usize = 7;
-const BODY: usize = 5;
-
-/// The place of a section in the message.
-#[inline]
-const fn place(code: u64) -> usize {
-    match code {
-        HEADER => 0,
-        DELIVERY_ANNOTATIONS => 1,
-        MESSAGE_ANNOTATIONS => 2,
-        PROPERTIES => 3,
-        APPLICATION_PROPERTIES => 4,
-        FOOTER => 6,
-        _ => BODY,
-    }
-}
+/// How many kinds of sections there are, whose codes follow each other in their order.
+const KINDS: usize = 9;
 
 impl<'a> MessageSections<'a> {
     /// Finds the sections of an encoded message.
@@ -94,7 +79,8 @@ impl<'a> MessageSections<'a> {
 
     #[inline]
     fn part(&self, code: u64) -> Option<Part> {
-        self.parts.get(place(code)).copied().filter(|part| part.end > 0)
+        let place = usize::try_from(code - HEADER).ok()?;
+        self.parts.get(place).copied().filter(|part| part.end > 0)
     }
 
     /// A decoder of the contents of a part.
@@ -168,16 +154,14 @@ impl<'a> MessageSections<'a> {
     /// # Errors
     /// If it cannot be decoded.
     pub fn body(&self) -> Result<BodyRef<'a>, DecodeError> {
-        let (Some(code), Some(part)) = (self.body_code, self.parts.get(BODY).copied()) else {
-            return Ok(BodyRef::Empty);
-        };
-        let mut input = self.decoder(part);
-        let body = match code {
-            DATA => SectionsRef::read(&mut input).map(BodyRef::Data),
-            AMQP_SEQUENCE => SectionsRef::read(&mut input).map(BodyRef::Sequence),
-            _ => ValueRef::decode_ref(&mut input).map(BodyRef::Value),
-        };
-        body.map_err(|error| within_section(error, code))
+        if let Some(data) = self.section(DATA, SectionsRef::read)? {
+            return Ok(BodyRef::Data(data));
+        }
+        if let Some(sequence) = self.section(AMQP_SEQUENCE, SectionsRef::read)? {
+            return Ok(BodyRef::Sequence(sequence));
+        }
+        let value = self.section(AMQP_VALUE, ValueRef::decode_ref)?;
+        Ok(value.map_or(BodyRef::Empty, BodyRef::Value))
     }
 
     /// The octets of a body that is one data section: the quick way to what most messages carry. None for a body
@@ -188,9 +172,6 @@ impl<'a> MessageSections<'a> {
     /// If the section holds something else than octets.
     #[inline]
     pub fn data(&self) -> Result<Option<&'a [u8]>, DecodeError> {
-        if self.body_code != Some(DATA) {
-            return Ok(None);
-        }
         self.section(DATA, |input| {
             let data = <&[u8]>::decode_ref(input)?;
             Ok(input.is_empty().then_some(data))
@@ -216,10 +197,10 @@ impl<'a> MessageSections<'a> {
 
     /// Where the bare message is: behind header and annotations, up to the footer.
     fn bare_range(&self) -> Range<usize> {
-        let end_of = |parts: &[Part]| parts.iter().fold(self.whole.start, |end, part| end.max(part.end));
-        let [header, delivery, message, properties, application, body, _] = &self.parts;
-        let start = end_of(&[*header, *delivery, *message]);
-        start..end_of(&[*properties, *application, *body]).max(start)
+        let end_of = |parts: &[Part], start| parts.iter().fold(start, |end: usize, part| end.max(part.end));
+        let [header, delivery, message, bare @ .., _] = &self.parts;
+        let start = end_of(&[*header, *delivery, *message], self.whole.start);
+        start..end_of(bare, start)
     }
 
     /// The bare message, exactly as its sender encoded it (§3.2).
@@ -256,24 +237,21 @@ impl<'a> DecodeRef<'a> for MessageSections<'a> {
     /// Takes all that is left of the input: a message has no length of its own.
     #[inline]
     fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        let mut parts = [Part::default(); PARTS];
-        let mut body_code = None;
-        let start = input.offset();
+        let mut parts = [Part::default(); KINDS];
+        let whole = input.offset()..input.end();
         let mut order = Order::default();
         while let Some(code) = order.next(input)? {
-            let contents = input.offset();
+            let contents = whole.end - input.remaining();
             input.skip()?;
-            let end = input.offset();
-            let Some(part) = parts.get_mut(place(code)) else { continue };
-            if part.end == 0 {
-                part.contents = contents;
-            }
-            part.end = end;
-            if place(code) == BODY {
-                body_code = Some(code);
+            let place = usize::try_from(code - HEADER).ok();
+            if let Some(part) = place.and_then(|place| parts.get_mut(place)) {
+                if part.end == 0 {
+                    part.contents = contents;
+                }
+                part.end = whole.end - input.remaining();
             }
         }
-        Ok(Self { bytes: input.source(), whole: start..input.end(), parts, body_code })
+        Ok(Self { bytes: input.source(), whole, parts })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::decode::{Decode, DecodeRef, Decoder};
 use crate::encode::Encode;
 use crate::error::{DecodeError, INVALID_FIELD};
 use crate::types::constructor::code;
-use crate::types::{MapKeyRef, MapRef, Symbol, SymbolRef, Timestamp, Value, keyed_map};
+use crate::types::{Key, MapKeyRef, MapRef, Symbol, SymbolRef, Timestamp, Value, keyed_map};
 use crate::{ByteString, Uuid};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
@@ -255,13 +255,22 @@ impl<'a> DecodeRef<'a> for AnnotationKeyRef<'a> {
     }
 }
 
-impl<'a> MapKeyRef<'a> for AnnotationKeyRef<'a> {
+impl<'a> MapKeyRef<'a> for AnnotationKeyRef<'a> {}
+
+impl Key for AnnotationKeyRef<'_> {
     #[inline]
-    fn text(&self) -> Option<&'a str> {
-        match *self {
+    fn key_text(&self) -> Option<&str> {
+        match self {
             Self::Symbol(symbol) => Some(symbol.as_str()),
             Self::Ulong(_) => None,
         }
+    }
+}
+
+impl Key for AnnotationKey {
+    #[inline]
+    fn key_text(&self) -> Option<&str> {
+        self.as_str()
     }
 }
 

@@ -49,9 +49,8 @@ impl Order {
         let Some(code) = input.descriptor(&SECTIONS)? else {
             return Err(input.unexpected("a section of a message"));
         };
-        let is_body = |code| (DATA..=AMQP_VALUE).contains(&code);
-        let repeats = code == self.last && matches!(code, DATA | AMQP_SEQUENCE);
-        if !repeats && (code <= self.last || is_body(code) && is_body(self.last)) {
+        let is_next = code > self.last && (self.last < DATA || code == FOOTER);
+        if !is_next && (code != self.last || !matches!(code, DATA | AMQP_SEQUENCE)) {
             return Err(input.error("sections in their order", Found::Text("one out of place")));
         }
         self.last = code;

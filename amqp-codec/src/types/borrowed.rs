@@ -2,7 +2,7 @@
 
 use super::array::{Array, ArrayHead};
 use super::constructor::code;
-use super::map::{COMPARE_UP_TO, duplicate, has_duplicates};
+use super::map::{Ascending, COMPARE_UP_TO, Key, duplicate, has_duplicates, has_equal};
 use super::primitive::{self, ARRAY, LIST, MAP};
 use super::{ElementType, Fields, Map, Symbol, SymbolRef, Value, ValueRef};
 use crate::decode::{DecodeRef, Decoder};
@@ -104,32 +104,14 @@ impl<'a> Iterator for ItemsRef<'a> {
 impl ExactSizeIterator for ItemsRef<'_> {}
 impl FusedIterator for ItemsRef<'_> {}
 
-/// What can be the key of a [`MapRef`]: a value of any type, or `&str`, `SymbolRef`, `AnnotationKeyRef`.
-pub trait MapKeyRef<'a>: DecodeRef<'a> + Copy + Eq + Hash + fmt::Debug {
-    /// The text of a key that is one.
-    fn text(&self) -> Option<&'a str>;
-}
+/// What can be the key of a [`MapRef`]: a value of any type, or `&str`, [`SymbolRef`],
+/// [`AnnotationKeyRef`](crate::messaging::AnnotationKeyRef) where all keys are of one type.
+#[expect(private_bounds, reason = "the types of keys are those of the specification, and no others")]
+pub trait MapKeyRef<'a>: DecodeRef<'a> + Key + Copy + Eq + Hash + fmt::Debug {}
 
-impl<'a> MapKeyRef<'a> for ValueRef<'a> {
-    #[inline]
-    fn text(&self) -> Option<&'a str> {
-        self.as_str()
-    }
-}
-
-impl<'a> MapKeyRef<'a> for &'a str {
-    #[inline]
-    fn text(&self) -> Option<&'a str> {
-        Some(self)
-    }
-}
-
-impl<'a> MapKeyRef<'a> for SymbolRef<'a> {
-    #[inline]
-    fn text(&self) -> Option<&'a str> {
-        Some(self.as_str())
-    }
-}
+impl<'a> MapKeyRef<'a> for ValueRef<'a> {}
+impl<'a> MapKeyRef<'a> for &'a str {}
+impl<'a> MapKeyRef<'a> for SymbolRef<'a> {}
 
 /// The entries of a map (§1.6.23), borrowed, with keys of any type or of one.
 ///
@@ -161,19 +143,22 @@ impl<'a, K: MapKeyRef<'a>> MapRef<'a, K> {
         }
         let (compound, count) = input.enter_map(code)?;
         let map = Self { items: input.left(), count, key: PhantomData };
-        let mut first = ArrayVec::<K, COMPARE_UP_TO>::new();
-        for _ in 0..count {
-            let key = K::decode_ref(input)?;
-            // Those beyond are read again below.
-            let _ = first.try_push(key);
-            ValueRef::decode_ref(input)?;
-        }
-        input.leave(&compound)?;
         let is_there_twice = if count <= COMPARE_UP_TO {
-            has_duplicates(count, first.iter())
+            let mut keys = ArrayVec::<K, COMPARE_UP_TO>::new();
+            for _ in 0..count {
+                keys.push(K::decode_ref(input)?);
+                ValueRef::decode_ref(input)?;
+            }
+            has_duplicates(count, keys.iter())
         } else {
-            has_duplicates(count, map.iter().map(|(key, _)| key))
+            let mut ascending = Ascending::new();
+            for _ in 0..count {
+                ascending.add(K::decode_ref(input)?);
+                ValueRef::decode_ref(input)?;
+            }
+            !ascending.so_far() && has_equal(count, map.keys())
         };
+        input.leave(&compound)?;
         if is_there_twice { Err(duplicate(input)) } else { Ok(map) }
     }
 
@@ -195,10 +180,20 @@ impl<'a, K: MapKeyRef<'a>> MapRef<'a, K> {
         EntriesRef { input: Decoder::again(self.items), left: self.count, key: PhantomData }
     }
 
+    /// The keys, in order; values are stepped over.
+    fn keys(self) -> impl Iterator<Item = K> {
+        let mut input = Decoder::again(self.items);
+        std::iter::from_fn(move || {
+            let key = K::decode_ref(&mut input).ok()?;
+            input.skip().ok()?;
+            Some(key)
+        })
+    }
+
     /// The value of a key, named by its text. Goes through the entries up to it.
     #[must_use]
     pub fn get(self, key: &str) -> Option<ValueRef<'a>> {
-        self.iter().find(|(known, _)| known.text() == Some(key)).map(|(_, value)| value)
+        self.iter().find(|(known, _)| known.key_text() == Some(key)).map(|(_, value)| value)
     }
 }
 
@@ -267,14 +262,11 @@ impl<'a> ArrayRef<'a> {
         let array = Self { octets: input.left(), count: compound.count };
         let head = ArrayHead::decode(input, |input| ValueRef::decode_ref(input).map(drop))?;
         head.charge(compound.count, input)?;
-        match head.width_of_any_content() {
-            Some(width) => {
-                input.run(|data| primitive::step_over(compound.count.saturating_mul(width), data))?
-            }
-            None => {
-                for _ in 0..compound.count {
-                    ValueRef::decode_data(head.code, input)?;
-                }
+        if let Some(width) = head.width_of_any_content() {
+            input.run(|data| primitive::step_over(compound.count.saturating_mul(width), data))?;
+        } else {
+            for _ in 0..compound.count {
+                ValueRef::decode_data(head.code, input)?;
             }
         }
         head.ascend(input);

@@ -1,7 +1,7 @@
 //! Maps (§1.6.23): keys and values in order; and those whose keys are of one type.
 
 use super::primitive::MAP;
-use super::{Symbol, Value};
+use super::{ByteString, Symbol, SymbolRef, Value, ValueRef};
 use crate::decode::{Compound, Decoder};
 use crate::error::{DecodeError, Found};
 use std::collections::HashSet;
@@ -30,11 +30,80 @@ pub(crate) fn duplicate(input: &Decoder<'_>) -> DecodeError {
     input.error("different keys in a map", Found::Text("the same key twice"))
 }
 
+/// A key of a map, which may be a text.
+pub(crate) trait Key: Hash + Eq {
+    /// The text of a string or symbol.
+    fn key_text(&self) -> Option<&str>;
+}
+
+macro_rules! keys {
+    ($($type:ty = |$key:ident| $text:expr;)*) => {
+        $(impl Key for $type {
+            #[inline]
+            fn key_text(&self) -> Option<&str> {
+                let $key = self;
+                $text
+            }
+        })*
+    };
+}
+
+keys! {
+    Value = |key| key.as_str();
+    ValueRef<'_> = |key| key.as_str();
+    ByteString = |key| Some(key.as_str());
+    &str = |key| Some(key);
+    Symbol = |key| Some(key.as_str());
+    SymbolRef<'_> = |key| Some(key.as_str());
+}
+
+/// Whether keys come in the order of their texts, each greater than the one before: then none stands twice. Whoever keeps
+/// maps sorted sends them like this.
+#[derive(Debug)]
+pub(super) struct Ascending<K> {
+    last: Option<K>,
+    so_far: bool,
+}
+
+impl<K: Key> Ascending<K> {
+    pub(super) const fn new() -> Self {
+        Self { last: None, so_far: true }
+    }
+
+    /// Takes the next key, and tells whether all were in order.
+    #[inline]
+    pub(super) fn add(&mut self, key: K) -> bool {
+        if self.so_far {
+            // none is less than any text
+            self.so_far = self.last.as_ref().and_then(K::key_text) < key.key_text();
+            self.last = Some(key);
+        }
+        self.so_far
+    }
+
+    pub(super) const fn so_far(&self) -> bool {
+        self.so_far
+    }
+}
+
+impl<K: Key> Key for &K {
+    #[inline]
+    fn key_text(&self) -> Option<&str> {
+        K::key_text(self)
+    }
+}
+
 /// Whether a key stands twice among so many.
-pub(crate) fn has_duplicates<K: Hash + Eq>(count: usize, mut keys: impl Iterator<Item = K> + Clone) -> bool {
+pub(crate) fn has_duplicates<K: Key>(count: usize, keys: impl Iterator<Item = K> + Clone) -> bool {
     if count <= COMPARE_UP_TO {
         return keys.clone().enumerate().any(|(n, key)| keys.clone().take(n).any(|before| before == key));
     }
+    let mut ascending = Ascending::new();
+    !keys.clone().all(|key| ascending.add(key)) && has_equal(count, keys)
+}
+
+/// Whether two of many keys are equal, whatever their order is.
+pub(super) fn has_equal<K: Key>(count: usize, mut keys: impl Iterator<Item = K>) -> bool {
     let mut seen = HashSet::with_capacity_and_hasher(count, foldhash::fast::RandomState::default());
     !keys.all(|key| seen.insert(key))
 }

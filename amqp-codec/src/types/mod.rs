@@ -17,7 +17,7 @@ pub use constructor::ElementType;
 pub(crate) use constructor::type_of_code;
 pub use decimal::{Decimal32, Decimal64, Decimal128};
 pub use map::{Fields, Map};
-pub(crate) use map::{duplicate, has_duplicates, keyed_map};
+pub(crate) use map::{Key, duplicate, has_duplicates, keyed_map};
 pub use string::ByteString;
 pub use symbol::{NotAscii, Symbol, SymbolRef};
 pub use timestamp::Timestamp;
