@@ -5,7 +5,7 @@ use amqp_codec::frame::{FrameHeader, ProtocolHeader, decode_amqp_body, decode_sa
 use amqp_codec::messaging::{Message, MessageSections, Source};
 use amqp_codec::security::{SaslChallenge, SaslFrame, SaslInit, SaslOutcome, SaslResponse, Secret};
 use amqp_codec::transport::{Attach, Open, Performative, Transfer};
-use amqp_codec::types::{Array, Fields, Map, Symbol, Value, ValueRef};
+use amqp_codec::types::{Array, Fields, Map, MapRef, Symbol, Value, ValueRef};
 use amqp_codec::{Bytes, Decode, DecodeError, DecodeRef, Decoder, Encode, Limits};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,17 @@ fn a_key_that_stands_twice_is_refused_in_small_and_large_maps_alike() {
     octets.extend(2_002_u32.to_be_bytes());
     octets.extend(items);
     assert_eq!(refused::<Value>(octets).expected(), "different keys in a map");
+    // Texts in their order save for one, wherever that is, and equal to its neighbour or to another.
+    for (at, again) in [(1, 0), (2, 0), (11, 10), (11, 0), (6, 3)] {
+        let mut keys: Vec<_> = (0..12).map(|key| format!("key-{key:02}")).collect();
+        keys[at] = keys[again].clone();
+        let mut items = Vec::new();
+        keys.iter().for_each(|key| items.extend([&key.to_bytes()[..], &[0x40]].concat()));
+        let mut octets = vec![0xc1, u8::try_from(items.len() + 1).unwrap(), 24];
+        octets.extend(items);
+        assert_eq!(refused::<Value>(octets.clone()).expected(), "different keys in a map", "{at} {again}");
+        assert!(MapRef::<&str>::borrow_from(&octets.into()).is_err(), "{at} {again}");
+    }
     // Same text, other type: another key.
     assert!(Value::from_bytes(Bytes::from_static(b"\xc1\x09\x04\xa1\x01a\x40\xa3\x01a\x40")).is_ok());
 }
@@ -440,4 +451,21 @@ fn debug_of_sasl_frames_shows_no_secret() {
         let error = decode_sasl_body(octets.slice(..octets.len() - 1)).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
+}
+
+#[test]
+fn elements_without_octets_are_bounded_in_a_message_and_in_each_of_its_borrowed_sections() {
+    // a section with an array of 40,000 nulls, and one of 70,000
+    let section = |code: u8, count: u32| {
+        let key: &[u8] = if code == 0x77 { &[] } else { b"\xd1\0\0\0\x11\0\0\0\x02\xa3\x01a" };
+        [&[0x00, 0x53, code], key, b"\xf0\0\0\0\x05", &count.to_be_bytes(), &[0x40]].concat()
+    };
+    let octets = Bytes::from([section(0x72, 40_000), section(0x77, 40_000)].concat());
+    assert_eq!(refused::<Message>(octets.clone()).condition(), RESOURCE_LIMIT_EXCEEDED);
+    let sections = MessageSections::parse(&octets).unwrap();
+    assert!(sections.message_annotations().is_ok() && sections.body().is_ok());
+    assert_eq!(sections.to_message().unwrap_err().condition(), RESOURCE_LIMIT_EXCEEDED);
+    let octets = Bytes::from(section(0x77, 70_000));
+    let error = MessageSections::parse(&octets).unwrap().body().unwrap_err();
+    assert_eq!(error.condition(), RESOURCE_LIMIT_EXCEEDED);
 }

@@ -86,8 +86,8 @@ fn alike_owned_and_borrowed(octets: &Bytes) -> Result<(), TestCaseError> {
     let owned = Message::from_bytes(octets.clone());
     match MessageSections::parse(octets) {
         Ok(sections) => {
-            prop_assert_eq!(copied(&sections), owned.clone());
-            prop_assert_eq!(sections.to_message(), owned);
+            prop_assert_eq!(&copied(&sections), &owned);
+            prop_assert_eq!(&sections.to_message(), &owned);
         }
         Err(error) => prop_assert!(owned.is_err(), "refused in one form only: {}", error),
     }
@@ -123,7 +123,7 @@ proptest! {
     fn borrowed_values_are_the_owned_ones(original in value()) {
         let octets = original.to_bytes();
         let borrowed = ValueRef::borrow_from(&octets).unwrap();
-        prop_assert_eq!(Value::from(borrowed), original.clone());
+        prop_assert_eq!(&Value::from(borrowed), &original);
         prop_assert_eq!(borrowed.element_type(), original.element_type());
         let copy = octets.to_vec().into();
         prop_assert_eq!(ValueRef::borrow_from(&copy).unwrap(), borrowed, "equal, wherever they are");

@@ -183,11 +183,13 @@ impl<'a, K: MapKeyRef<'a>> MapRef<'a, K> {
     /// The keys, in order; values are stepped over.
     fn keys(self) -> impl Iterator<Item = K> {
         let mut input = Decoder::again(self.items);
-        std::iter::from_fn(move || {
+        let mut next = move || {
             let key = K::decode_ref(&mut input).ok()?;
             input.skip().ok()?;
             Some(key)
-        })
+        };
+        // all of them are there
+        (0..self.count).map_while(move |_| next())
     }
 
     /// The value of a key, named by its text. Goes through the entries up to it.

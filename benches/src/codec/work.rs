@@ -79,11 +79,15 @@ pub(super) fn disposition() -> Bytes {
 
 /// Large values.
 pub(super) fn values() -> Result<Vec<(&'static str, Bytes)>> {
-    let map: Map = (0..ENTRIES).map(|n| (format!("key-{n:04}"), format!("value {n} {}", text(40)))).collect();
+    let entry = |n| (format!("key-{n:04}"), format!("value {n} {}", text(40)));
+    let map: Map = (0..ENTRIES).map(entry).collect();
+    // Most of what sends maps keeps them in no order.
+    let unsorted: Map = (0..ENTRIES).map(|n| n * 617 % ENTRIES).map(entry).collect();
     let list: Vec<Value> = (0..ENTRIES).map(|n| Value::from(format!("item {n} {}", text(40)))).collect();
     let array = Array::new(ElementType::Uint, (0..ENTRIES).map(|n| Value::Uint(n * 65_537)).collect())?;
     Ok(vec![
         ("map of 1000 strings", Value::Map(map).to_bytes()),
+        ("map of 1000 strings, unsorted", Value::Map(unsorted).to_bytes()),
         ("list of 1000 strings", Value::List(list).to_bytes()),
         ("array of 1000 uint", Value::Array(array).to_bytes()),
     ])
