@@ -25,8 +25,9 @@ use uuid::Uuid;
 /// The outcomes that a coordinator's answers may have.
 const OUTCOMES: [&str; 3] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:declared:list"];
 
-/// Octets of a transaction-id at most (§4.5.7).
-const MAX_TXN_ID: usize = 32;
+/// Octets of the longest transaction-id that is taken. The protocol allows 32 (§4.5.7), but ActiveMQ Artemis has 36; longer
+/// ones would leave no room for a message in small frames.
+const MAX_TXN_ID: usize = 64;
 
 /// A link to a coordinator: declares transactions. Any number of them may be open at once if the coordinator offers
 /// `amqp:multi-txns-per-ssn`. Clones are the same link; when the last clone and the last transaction are dropped it is
