@@ -373,6 +373,12 @@ impl<'a> Decoder<'a> {
     #[inline(always)]
     pub(crate) fn text(&mut self, code: u8, form: VariableForm) -> Result<ByteString, DecodeError> {
         let octets = self.run(|input| primitive::variable(code, form, input))?;
+        self.own_text(octets, form)
+    }
+
+    /// The text of octets taken last: a short one is copied, a long one shared.
+    #[inline(always)]
+    pub(crate) fn own_text(&self, octets: &[u8], form: VariableForm) -> Result<ByteString, DecodeError> {
         if form.is_ascii && !octets.is_ascii() {
             return Err(self.bad_text(octets.len(), "symbol in ASCII", "octets above 0x7f"));
         }
@@ -381,6 +387,19 @@ impl<'a> Decoder<'a> {
             None => ByteString::try_from(self.last(octets.len())),
         };
         text.map_err(|_| self.bad_text(octets.len(), "string in UTF-8", "octets that are not"))
+    }
+
+    /// Takes the octets of a value of up to 255 octets, if that is what comes next.
+    #[inline]
+    pub(crate) fn take_short(&mut self, form: VariableForm) -> Option<&'a [u8]> {
+        let (code, data) = self.input.split_first()?;
+        let (size, contents) = data.split_first()?;
+        if *code != form.narrow {
+            return None;
+        }
+        let (octets, rest) = contents.split_at_checked(usize::from(*size))?;
+        self.input = rest;
+        Some(octets)
     }
 
     /// A text whose format code was taken, borrowed.

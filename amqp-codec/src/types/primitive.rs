@@ -129,7 +129,7 @@ typed! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VariableForm {
     pub(crate) name: &'static str,
-    narrow: u8,
+    pub(crate) narrow: u8,
     wide: u8,
     /// Whether it is a text that must be ASCII, not just UTF-8.
     pub(crate) is_ascii: bool,

@@ -166,6 +166,10 @@ impl<'a> ValueRef<'a> {
 impl<'a> DecodeRef<'a> for ValueRef<'a> {
     #[inline]
     fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        // nearly always a text
+        if let Some(octets) = input.take_short(STRING) {
+            return input.as_text(octets, STRING).map(Self::String);
+        }
         let code = input.code()?;
         Self::decode_data(code, input)
     }

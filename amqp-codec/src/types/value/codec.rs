@@ -85,7 +85,12 @@ fn decode_list(code: u8, input: &mut Decoder<'_>) -> Result<Vec<Value>, DecodeEr
 }
 
 impl Decode for Value {
+    #[inline]
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        // nearly always a text
+        if let Some(octets) = input.take_short(STRING) {
+            return input.own_text(octets, STRING).map(Self::String);
+        }
         let code = input.code()?;
         Self::decode_data(code, input)
     }
