@@ -73,6 +73,11 @@ impl Body {
 }
 
 impl Decode for super::Message {
+    fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        // It takes all that is there, so nothing is left over to look for; and what is as large is not moved once more.
+        Self::decode(&mut Decoder::new(&bytes))
+    }
+
     /// Takes all that is left of the input: a message has no length of its own.
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let mut message = Self::default();
