@@ -216,6 +216,11 @@ impl ConnectOptions {
     /// # Errors
     /// See [`ConnectError`]. All of it together may take [`Limits::handshake`].
     pub async fn connect(self) -> Result<Connection, ConnectError> {
+        // Large while it lasts: not to be a part of what its caller holds from there on.
+        Box::pin(self.connect_to_address()).await
+    }
+
+    async fn connect_to_address(self) -> Result<Connection, ConnectError> {
         let started = Instant::now();
         let (host, port) = (self.address.host().to_owned(), self.address.port());
         let tls = if self.address.is_tls() { Some(self.tls.client(&host)?) } else { None };

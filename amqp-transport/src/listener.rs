@@ -173,6 +173,14 @@ impl ListenerOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        // Whoever awaits this goes on for as long as the connection: what the handshake needs is not kept so long.
+        Box::pin(self.accept_plain_or_tls(stream)).await
+    }
+
+    async fn accept_plain_or_tls<T>(&self, stream: T) -> Result<Incoming, AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let started = Instant::now();
         let Some(tls) = &self.tls else { return self.accept_over(stream, None, started).await };
         let (stream, certificate) = self.accept_tls(tls, stream, started).await?;
@@ -334,7 +342,7 @@ impl Incoming {
                 while let Some(key) = state.next_request() {
                     // It may have been taken back meanwhile.
                     if let Some(session) = state.engine.session_of(key)
-                        && let Some(attach) = state.engine.remote_attach(key).cloned()
+                        && let Some(attach) = state.engine.keep_remote_attach(key)
                     {
                         return Some(Some((key, session, attach)));
                     }
@@ -373,7 +381,7 @@ pub struct LinkRequest {
     session: Arc<SessionHandle>,
     key: LinkKey,
     /// Gone once the request is answered.
-    attach: Option<Attach>,
+    attach: Option<Arc<Attach>>,
     /// None if names of links mean nothing beyond their sessions.
     registrar: Option<Arc<Takeovers>>,
     identity: Identity,
@@ -385,7 +393,7 @@ impl LinkRequest {
     /// The peer's attach.
     #[must_use]
     pub fn attach(&self) -> Option<&Attach> {
-        self.attach.as_ref()
+        self.attach.as_deref()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -108,7 +108,7 @@ impl Receiver {
     /// What the peer's attach said: the source that is really there, filters in force, properties.
     #[must_use]
     pub fn remote_attach(&self) -> Option<&Attach> {
-        self.link.remote_attach.as_ref()
+        self.link.remote_attach.as_deref()
     }
 
     /// The address of the node that messages come from, as the peer's attach says: of a dynamic node, the one it got.

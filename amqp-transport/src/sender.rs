@@ -127,23 +127,32 @@ impl Sender {
     /// Sends a message and waits for its outcome. How long the peer takes to give credit, and to decide, is its own affair:
     /// `tokio::time::timeout` around this bounds it.
     ///
-    /// Dropping the future before the peer gave credit sends nothing; later, the message may be stored and its outcome
-    /// is lost.
+    /// The message is encoded by the call; nothing is sent before the future is polled. Dropping the future before the peer
+    /// gave credit sends nothing; later, the message may be stored and its outcome is lost.
     ///
     /// # Errors
     /// See [`SendError`]. An outcome other than accepted is not an error here: see [`Outcome::accepted`].
-    pub async fn send(&self, payload: impl Into<Payload>) -> Result<Outcome, SendError> {
-        self.deliver(payload).await?.await
+    pub fn send(&self, payload: impl Into<Payload>) -> impl Future<Output = Result<Outcome, SendError>> {
+        let delivered = self.deliver_payload(payload.into());
+        async { delivered.await?.await }
     }
 
     /// Hands a message over as soon as there is credit, and gives a future for its outcome. Many messages can be on
     /// their way like this.
     ///
-    /// Dropping this future sends nothing.
+    /// The message is encoded by the call; nothing is sent before the future is polled. Dropping this future sends nothing.
     ///
     /// # Errors
     /// See [`SendError`].
-    pub async fn deliver(&self, payload: impl Into<Payload>) -> Result<Confirmation, SendError> {
+    pub fn deliver(
+        &self,
+        payload: impl Into<Payload>,
+    ) -> impl Future<Output = Result<Confirmation, SendError>> {
+        // Encoded at once: a future that held the message would be many times as large, and be moved about with it.
+        self.deliver_payload(payload.into())
+    }
+
+    async fn deliver_payload(&self, payload: Payload) -> Result<Confirmation, SendError> {
         let hand_over = |state: &mut State, payload| {
             // The place to wait exists before the message can leave.
             let token = state.new_confirm();
@@ -153,7 +162,7 @@ impl Sender {
             }
             sent.map(|_| token)
         };
-        let token = self.with_credit(payload.into(), hand_over).await?;
+        let token = self.with_credit(payload, hand_over).await?;
         Ok(Confirmation { link: Arc::clone(&self.link), token: Some(token) })
     }
 
@@ -376,7 +385,7 @@ impl Sender {
     /// What the peer's attach said: the target that is really there, limits, properties.
     #[must_use]
     pub fn remote_attach(&self) -> Option<&Attach> {
-        self.link.remote_attach.as_ref()
+        self.link.remote_attach.as_deref()
     }
 
     /// The address of the node that messages go to, as the peer's attach says: of a dynamic node, the one it got.

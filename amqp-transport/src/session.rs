@@ -164,7 +164,7 @@ impl Session {
         let attached = shared
             .wait_for_answer(&link.changed, |state| match state.engine.link_status(key) {
                 LinkStatus::Pending => None,
-                LinkStatus::Attached => Some(Ok(state.engine.remote_attach(key).cloned())),
+                LinkStatus::Attached => Some(Ok(state.engine.keep_remote_attach(key))),
                 LinkStatus::Ended(error) => Some(Err(error)),
             })
             .await
@@ -235,7 +235,7 @@ pub(crate) struct LinkHandle {
     pub(crate) key: LinkKey,
     pub(crate) changed: Arc<Notify>,
     pub(crate) name: String,
-    pub(crate) remote_attach: Option<Attach>,
+    pub(crate) remote_attach: Option<Arc<Attach>>,
     /// At a listener: the place from which the link is taken over if the peer attaches it again.
     registration: Option<Registration>,
     /// What happens on the link belongs here.
@@ -266,7 +266,7 @@ impl LinkHandle {
     pub(crate) fn accepted(
         session: Arc<SessionHandle>,
         key: LinkKey,
-        attach: Attach,
+        attach: Arc<Attach>,
         registration: Option<Registration>,
     ) -> Arc<Self> {
         let changed = session.shared().look(|state| state.watch_link(key));

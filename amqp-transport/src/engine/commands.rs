@@ -11,13 +11,15 @@ use super::options::LinkAnswer;
 use super::options::{AbortPolicy, Resumption};
 use super::resumption::resume;
 use super::session::SessionState;
-use super::{Engine, LinkKey, Serial, SessionKey, Termini, attach_size, refusal};
+use super::{Engine, LinkKey, Serial, SessionKey, Termini, attach_size, make_room, refusal};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError};
 use amqp_codec::messaging::{DeliveryState, Source, Target};
 use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Map, Symbol};
 use amqp_codec::{ByteString, Encode};
 use bytes::Bytes;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 
 /// How a new link is to be (§2.7.3). Set fields on what [`LinkOptions::sender`] or [`LinkOptions::receiver`] gives.
 #[derive(Debug, Clone)]
@@ -291,6 +293,7 @@ impl Engine {
         if !session.attach(link_key, &mut link, attach, &mut self.io) {
             return Err(LinkError::TooMany(session.max_links(self.io.limits.handle_max)));
         }
+        make_room(&mut self.links);
         self.links.insert(link);
         Ok(link_key)
     }
@@ -467,6 +470,12 @@ impl Engine {
     #[must_use]
     pub fn remote_attach(&self, key: LinkKey) -> Option<&Attach> {
         self.links.get(key.0)?.remote_attach.as_deref()
+    }
+
+    /// The same, to be kept.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keep_remote_attach(&self, key: LinkKey) -> Option<Arc<Attach>> {
+        self.links.get(key.0)?.remote_attach.clone()
     }
 
     pub(super) fn usable(&mut self, key: LinkKey) -> Result<&mut Link, LinkError> {

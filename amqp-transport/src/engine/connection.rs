@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::sasl::{Authenticator, ClientCertificate, Identity, Nonce, Progress, Sasl, SaslLayer};
 use super::session::{Session, SessionState};
 use super::stats::Counters;
-use super::{Fault, Io, LinkKey, Links, Serial, SessionKey, index};
+use super::{Fault, Io, LinkKey, Links, Serial, SessionKey, index, make_room};
 use crate::error::{ConnectionError, SessionError};
 use crate::peer::Peer;
 use amqp_codec::Encode;
@@ -508,6 +508,7 @@ impl Engine {
     /// A session on a free channel that both sides allow.
     pub(super) fn new_session(&mut self) -> Option<SessionKey> {
         let channel = self.local_channels.free_channel(self.max_channel())?;
+        make_room(&mut self.sessions);
         let entry = self.sessions.vacant_entry();
         let key = SessionKey(entry.key());
         entry.insert(Session::new(key, channel, self.io.limits.incoming_window, self.io.first_id));
@@ -597,6 +598,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(session.0) {
             session.enter_request(key, &mut link, attach);
         }
+        make_room(&mut self.links);
         self.links.insert(link);
         if matches!(self.side, Side::Client(_)) {
             self.refuse(key, ErrorInfo::new(conditions::NOT_ALLOWED, "this container serves no links"));
@@ -760,6 +762,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether something happened that was not taken yet.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.io.events.is_empty()
     }
 
     /// The next thing that happened. Events are to be taken until there is none.

@@ -329,6 +329,13 @@ impl Termini {
     }
 }
 
+/// Makes room for one more: for one alone at first, because most connections have one session and one link.
+fn make_room<T>(slab: &mut Slab<T>) {
+    if slab.len() == slab.capacity() {
+        slab.reserve_exact(slab.len().max(1));
+    }
+}
+
 /// A wire number as an index. On machines where it does not fit, nothing is found at the largest index.
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)

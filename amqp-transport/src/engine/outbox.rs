@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 /// reference count on either side, which is dearer than copying up to about this many octets.
 const COPY_BELOW: usize = 4096;
 
+/// Room for a transfer frame without its payload; seldom is one larger.
+const HEADER: usize = 128;
+
 /// Room made for joined frames at a time.
 const BUFFER: usize = 16 * 1024;
 
@@ -59,12 +62,16 @@ impl Outbox {
     }
 
     pub(crate) fn transfer(&mut self, channel: u16, transfer: &Transfer, payload: Bytes) {
-        if self.tail.capacity() - self.tail.len() < 128 {
+        let is_copied = payload.len() < COPY_BELOW;
+        let needed = HEADER + if is_copied { payload.len() } else { 0 };
+        if self.tail.capacity() - self.tail.len() < needed {
+            // A buffer that is full is left behind: growing it would copy what is in it.
+            self.seal();
             self.tail.reserve(BUFFER);
         }
         self.frames += 1;
         frame::encode_transfer_header(&mut self.tail, channel, transfer, payload.len());
-        if payload.len() < COPY_BELOW {
+        if is_copied {
             self.tail.extend_from_slice(&payload);
         } else {
             self.seal();
@@ -93,5 +100,28 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         let (frames, taken) = (self.frames, self.taken);
         *self = Self { frames, taken, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_not_moved_when_more_comes() {
+        let mut outbox = Outbox::default();
+        let transfer = Transfer::new(0_u32);
+        let payload = Bytes::from(vec![7; 1000]);
+        (0..100).for_each(|_| outbox.transfer(0, &transfer, payload.clone()));
+        outbox.empty_frame();
+        let (mut chunks, octets) = (VecDeque::new(), outbox.len());
+        outbox.take_into(&mut chunks);
+        assert!(chunks.iter().all(|chunk| chunk.len() <= BUFFER), "each buffer is filled once");
+        assert!((7..9).contains(&chunks.len()), "{}", chunks.len());
+        assert_eq!(chunks.iter().map(Bytes::len).sum::<usize>(), octets);
+        let joined: Vec<u8> = chunks.into_iter().flatten().collect();
+        let one = frame::transfer_overhead(&transfer) + payload.len();
+        assert_eq!(joined.len(), 100 * one + 8);
+        assert!(joined.chunks_exact(one).take(100).all(|frame| frame.ends_with(&payload)));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
 /// Buffers handed to one vectored write.
@@ -59,22 +59,8 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     if let Some(reason) = shared.look(|state| state.engine.end().cloned()) {
         tracing::debug!(%reason, "connection ended");
     }
-    let farewell = async {
-        while !driver.output.is_empty() || driver.needs_flush {
-            driver.step(&mut transport, true, timer.as_mut()).await;
-        }
-    };
-    if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
-        tracing::debug!("the peer did not read the last octets in time");
-    }
-    // The write side first: a reset could destroy what the peer has not read yet.
-    let _ = tokio::time::timeout(GOODBYE, async {
-        transport.shutdown().await?;
-        let mut rest = [0; 256];
-        while transport.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    })
-    .await;
+    // It comes once, at the end: no connection is to hold room for it all the time.
+    Box::pin(driver.leave(&mut transport, timer)).await;
 }
 
 struct Driver<'a> {
@@ -124,6 +110,28 @@ impl Driver<'_> {
             }
         }
         is_ended
+    }
+
+    /// Writes the last octets, and waits until the peer has ended the stream too.
+    async fn leave<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        transport: &mut T,
+        mut timer: Pin<&mut Sleep>,
+    ) {
+        let farewell = async {
+            while !self.output.is_empty() || self.needs_flush {
+                self.step(transport, true, timer.as_mut()).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
+            tracing::debug!("the peer did not read the last octets in time");
+        }
+        // The write side first: a reset could destroy what the peer has not read yet.
+        let _ = tokio::time::timeout(GOODBYE, async {
+            transport.shutdown().await?;
+            tokio::io::copy(transport, &mut tokio::io::sink()).await
+        })
+        .await;
     }
 
     /// Waits until something can be done and does it.

@@ -5,3 +5,4 @@ pub(crate) mod frame_log;
 mod input;
 pub(crate) mod random;
 pub(crate) mod shared;
+mod table;

@@ -1,10 +1,11 @@
 //! What the handles of a connection share: the engine under a lock, and those who wait for it.
 
+use super::table::Table;
 use crate::engine::event::{DeliveryNumber, Event, Token};
 use crate::engine::{Engine, LinkKey, SessionKey};
 use crate::error::Outcome;
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,8 +34,8 @@ struct LinkSlot {
 /// The part under the lock.
 pub(crate) struct State {
     pub(crate) engine: Engine,
-    links: HashMap<LinkKey, LinkSlot>,
-    sessions: HashMap<SessionKey, Arc<Notify>>,
+    links: Table<LinkSlot>,
+    sessions: Table<Arc<Notify>>,
     confirms: Slab<Confirm>,
     requests: VecDeque<LinkKey>,
     driver_is_told: bool,
@@ -67,8 +68,8 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(State {
                 engine,
-                links: HashMap::new(),
-                sessions: HashMap::new(),
+                links: Table::new(),
+                sessions: Table::new(),
                 confirms: Slab::new(),
                 requests: VecDeque::new(),
                 driver_is_told: false,
@@ -93,13 +94,15 @@ impl Shared {
     pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = act(&mut state);
-        let wakes = state.take_events();
+        let wakes = state.events();
         let tell_driver = !std::mem::replace(&mut state.driver_is_told, true);
         drop(state);
         if tell_driver {
             self.wake_driver.notify_one();
         }
-        self.wake(wakes);
+        if let Some(wakes) = wakes {
+            self.wake(wakes);
+        }
         result
     }
 
@@ -108,9 +111,11 @@ impl Shared {
         let mut state = self.lock();
         state.driver_is_told = false;
         let result = act(&mut state.engine);
-        let wakes = state.take_events();
+        let wakes = state.events();
         drop(state);
-        self.wake(wakes);
+        if let Some(wakes) = wakes {
+            self.wake(wakes);
+        }
         result
     }
 
@@ -171,13 +176,15 @@ impl Shared {
     fn act_if_found<R>(&self, look: &mut impl FnMut(&mut State) -> Option<R>) -> Option<R> {
         let mut state = self.lock();
         let found = look(&mut state)?;
-        let wakes = state.take_events();
+        let wakes = state.events();
         let tell_driver = !std::mem::replace(&mut state.driver_is_told, true);
         drop(state);
         if tell_driver {
             self.wake_driver.notify_one();
         }
-        self.wake(wakes);
+        if let Some(wakes) = wakes {
+            self.wake(wakes);
+        }
         Some(found)
     }
 }
@@ -189,22 +196,26 @@ impl fmt::Debug for Shared {
 }
 
 impl State {
-    /// Sorts the engine's events to those who wait for them.
+    /// Sorts the engine's events to those who wait for them, if there are any: mostly there are none.
+    fn events(&mut self) -> Option<Wakes> {
+        self.engine.has_events().then(|| self.take_events())
+    }
+
     fn take_events(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Connection => wakes.connection = true,
-                Event::Session(key) => wakes.notifies.extend(self.sessions.get(&key).cloned()),
+                Event::Session(key) => wakes.notifies.extend(self.sessions.get(key.0).cloned()),
                 Event::Link(key) => {
-                    wakes.notifies.extend(self.links.get(&key).map(|slot| Arc::clone(&slot.changed)));
+                    wakes.notifies.extend(self.links.get(key.0).map(|slot| Arc::clone(&slot.changed)));
                 }
                 Event::LinkRequested(key) => {
                     self.requests.push_back(key);
                     wakes.requests = true;
                 }
                 Event::Outcome { link, token: TO_QUEUE, number, outcome } => {
-                    if let (Some(slot), Some(outcome)) = (self.links.get_mut(&link), outcome) {
+                    if let (Some(slot), Some(outcome)) = (self.links.get(link.0), outcome) {
                         if slot.outcomes.is_empty() {
                             wakes.notifies.push(Arc::clone(&slot.changed));
                         }
@@ -281,25 +292,25 @@ impl State {
     }
 
     pub(crate) fn watch_link(&mut self, key: LinkKey) -> Arc<Notify> {
-        Arc::clone(&self.links.entry(key).or_default().changed)
+        Arc::clone(&self.links.entry(key.0).changed)
     }
 
     pub(crate) fn forget_link(&mut self, key: LinkKey) {
-        self.links.remove(&key);
+        self.links.remove(key.0);
         self.engine.forget_link(key);
     }
 
     pub(crate) fn watch_session(&mut self, key: SessionKey) -> Arc<Notify> {
-        Arc::clone(self.sessions.entry(key).or_default())
+        Arc::clone(self.sessions.entry(key.0))
     }
 
     pub(crate) fn forget_session(&mut self, key: SessionKey) {
-        self.sessions.remove(&key);
+        self.sessions.remove(key.0);
         self.engine.forget_session(key);
     }
 
     pub(crate) fn next_outcome(&mut self, key: LinkKey) -> Option<(DeliveryNumber, Outcome)> {
-        self.links.get_mut(&key)?.outcomes.pop_front()
+        self.links.get(key.0)?.outcomes.pop_front()
     }
 
     pub(crate) fn next_request(&mut self) -> Option<LinkKey> {

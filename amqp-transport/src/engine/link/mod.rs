@@ -13,6 +13,7 @@ use amqp_codec::ByteString;
 use amqp_codec::transport::{Attach, Role};
 use receiver::ReceiverLink;
 use sender::SenderLink;
+use std::sync::Arc;
 
 /// Where a link is between attach and detach (§2.6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) struct Link {
     /// The handle under which the peer speaks of it.
     pub(crate) remote_handle: Option<u32>,
     /// The peer's attach: what is really in force.
-    pub(crate) remote_attach: Option<Box<Attach>>,
+    pub(crate) remote_attach: Option<Arc<Attach>>,
     pub(crate) kind: Kind,
     /// Why the link ended, once it has.
     pub(crate) end: Option<LinkError>,
@@ -120,6 +121,6 @@ impl Link {
             Kind::Receiver(receiver) => receiver.on_attach(&attach),
         }
         self.remote_handle = Some(attach.handle);
-        self.remote_attach = Some(attach);
+        self.remote_attach = Some(attach.into());
     }
 }
