@@ -57,6 +57,11 @@ impl<T> Unsettled<T> {
         id
     }
 
+    /// Whether so many deliveries came after the oldest one that their ids begin to lose their order (§2.8.10).
+    pub(crate) fn is_stretched(&self) -> bool {
+        self.oldest().is_some_and(|oldest| self.next.since(oldest) > u32::MAX >> 1)
+    }
+
     fn oldest(&self) -> Option<Serial> {
         self.slots.front().map(|(id, _)| *id)
     }
@@ -161,6 +166,19 @@ mod tests {
         assert_eq!(unsettled.within(Serial(5), Serial(12)), [Serial(11)]);
         assert_eq!(unsettled.take(Serial(10)), None);
         assert_eq!(unsettled.next_id(), Serial(14));
+    }
+
+    // §2.8.10
+    #[test]
+    fn ids_keep_their_order_for_half_of_all_numbers() {
+        let mut unsettled = Unsettled::new(Serial(u32::MAX - 1));
+        unsettled.push(Some(()));
+        unsettled.next = Serial(u32::MAX - 2).plus(1 << 31);
+        assert!(!unsettled.is_stretched());
+        unsettled.push(None);
+        assert!(unsettled.is_stretched());
+        unsettled.take(Serial(u32::MAX - 1));
+        assert!(!unsettled.is_stretched());
     }
 
     #[test]

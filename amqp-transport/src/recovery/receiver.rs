@@ -8,8 +8,9 @@ use crate::delivery::Delivery;
 use crate::engine::credit::Credit;
 use crate::link_options::ReceiverOptions;
 use crate::receiver::Receiver;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// What the handles of a receiver share with its task.
@@ -24,6 +25,8 @@ struct ReceiverCore {
     /// For [`Credit::Manual`]: deliveries asked for and not handed out yet.
     asked: AtomicU32,
     is_manual: bool,
+    /// What came settled on links that have ended: nobody will give it again.
+    left: Mutex<VecDeque<Delivery>>,
 }
 
 impl ReceiverCore {
@@ -40,6 +43,25 @@ impl ReceiverCore {
 
     fn link(&self) -> Option<Receiver> {
         self.link.borrow().clone()
+    }
+
+    fn left(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what came settled on a link that has ended.
+    fn keep(&self, link: &Receiver) {
+        let left: Vec<_> = std::iter::from_fn(|| link.try_recv()).collect();
+        self.left().extend(left);
+    }
+
+    /// A delivery on its way to the one who receives.
+    fn hand_out(&self, delivery: Delivery) -> Delivery {
+        if self.is_manual {
+            let less = |asked: u32| Some(asked.saturating_sub(1));
+            let _ = self.asked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        }
+        delivery
     }
 }
 
@@ -76,6 +98,7 @@ async fn run(core: Arc<ReceiverCore>, client: Arc<Core>, options: ReceiverOption
             }
             error = link.detached() => error,
         };
+        core.keep(&link);
         core.link.send_replace(None);
         core.attachment.send_replace(Attachment::Pending);
         drop(link);
@@ -122,6 +145,7 @@ impl RecoveringReceiver {
             is_paused: watch::Sender::new(false),
             asked: AtomicU32::new(0),
             is_manual: options.asks_by_hand(),
+            left: Mutex::default(),
         });
         tokio::spawn(run(Arc::clone(&core), Arc::clone(&client.core), options));
         Self { handle: Arc::new(ReceiverHandle { core, _client: Arc::clone(client) }) }
@@ -130,7 +154,8 @@ impl RecoveringReceiver {
     /// The next delivery, from whatever connection there is. Cancel-safe: a delivery is either returned or still waits.
     ///
     /// A delivery belongs to its connection. Once that is lost, [`Delivery::is_revoked`] says so and settling it is a
-    /// [`SettleError`](crate::SettleError): the peer gives the message to somebody again.
+    /// [`SettleError`](crate::SettleError): the peer gives the message to somebody again. One that came settled is still
+    /// given.
     ///
     /// # Errors
     /// Why the receiver ended.
@@ -139,17 +164,17 @@ impl RecoveringReceiver {
         let mut attachment = core.attachment.subscribe();
         loop {
             let now = attachment.borrow_and_update().clone();
+            let left = core.left().pop_front();
+            if let Some(delivery) = left {
+                return Ok(core.hand_out(delivery));
+            }
             match now {
                 Attachment::Ended(reason) => return Err(reason),
                 Attachment::Attached => {
                     if let Some(link) = core.link()
                         && let Ok(delivery) = link.recv().await
                     {
-                        if core.is_manual {
-                            let less = |asked: u32| Some(asked.saturating_sub(1));
-                            let _ = core.asked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
-                        }
-                        return Ok(delivery);
+                        return Ok(core.hand_out(delivery));
                     }
                 }
                 Attachment::Pending => {}

@@ -213,10 +213,11 @@ async fn give(sender: Sender, store: Arc<Store>) {
             Ok((number, outcome)) => {
                 let index = given.iter().position(|(given, _)| *given == number).unwrap();
                 let (_, id) = given.remove(index).unwrap();
-                if outcome == Outcome::Accepted {
-                    store.accepted.lock().unwrap().push(id);
-                } else {
-                    store.queue.lock().unwrap().push_back(id);
+                match outcome {
+                    Outcome::Accepted => store.accepted.lock().unwrap().push(id),
+                    // It has left settled.
+                    Outcome::Unspecified => {}
+                    _ => store.queue.lock().unwrap().push_back(id),
                 }
                 store.changed.notify_waiters();
             }

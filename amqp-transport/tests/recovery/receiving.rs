@@ -2,8 +2,9 @@
 
 use crate::peer::{Peer, id_of};
 use crate::wire::{Cut, Wire};
-use crate::{client_of, within};
-use amqp_transport::recovery::ClientError;
+use crate::{client_of, until, within};
+use amqp_codec::transport::SenderSettleMode;
+use amqp_transport::recovery::{ClientError, ClientState};
 use amqp_transport::{Credit, Limits, ReceiverOptions, SettleError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -148,6 +149,26 @@ async fn a_receive_that_is_given_up_loses_nothing() {
             }
         }
         assert_eq!(ids, (0..100).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_came_settled_before_a_connection_was_lost_is_still_received() {
+    within(async {
+        let peer = Peer::start().await;
+        let client = client_of([peer.address]).connect().await.unwrap();
+        let options = ReceiverOptions::new("q").sender_settle_mode(SenderSettleMode::Settled);
+        let receiver = client.receiver(options).await.unwrap();
+        let connection = client.connected().await.unwrap();
+        peer.store.put(0..10);
+        peer.store.until(|store| store.queue.lock().unwrap().is_empty()).await;
+        peer.stop().await;
+        connection.closed().await;
+        until(&client, |state| matches!(state, ClientState::Waiting { .. })).await;
+        for id in 0..10 {
+            assert_eq!(id_of(&receiver.recv().await.unwrap().message().unwrap()), id);
+        }
     })
     .await;
 }

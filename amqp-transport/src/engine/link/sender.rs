@@ -118,9 +118,13 @@ impl SenderLink {
 
     /// Whether there is nothing more for the credit: it is used up, or nobody has anything to send.
     pub(crate) fn is_drained(&self) -> bool {
+        let is_unused = self.drains_by_itself || self.is_last;
         match self.queue.front() {
-            None => self.drains_by_itself || self.is_last || self.credit.link_credit() == 0,
-            Some(next) => self.credit.link_credit() == 0 && next.id.is_none(),
+            None => is_unused || self.credit.link_credit() == 0,
+            // A message in parts of which nothing can leave yet may take its time: it waits for the next credit.
+            Some(next) => {
+                next.id.is_none() && (self.credit.link_credit() == 0 || (is_unused && next.is_idle()))
+            }
         }
     }
 

@@ -215,7 +215,7 @@ impl Session {
         if self.state != SessionState::Mapped {
             return true;
         }
-        if self.is_full && self.sent.len() < io.limits.max_unsettled {
+        if self.is_full && self.sent.len() < io.limits.max_unsettled && !self.sent.is_stretched() {
             self.is_full = false;
             for key in self.local_handles.iter().flatten() {
                 if let Some(link) = links.get_mut(key.0) {
@@ -233,7 +233,7 @@ impl Session {
 
     /// Whether more may be sent without an outcome. If not, senders are told when it is so again.
     pub(crate) fn has_room_for_unsettled(&mut self, limit: usize) -> bool {
-        self.is_full |= self.sent.len() >= limit;
+        self.is_full |= self.sent.len() >= limit || self.sent.is_stretched();
         !self.is_full
     }
 

@@ -157,6 +157,12 @@ impl Session {
                 format!("transfer.delivery-id is {id}, expected {expected}: they have no gaps"),
             )));
         }
+        if self.received.is_stretched() {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::RESOURCE_LIMIT_EXCEEDED,
+                "a delivery stays unsettled while ids go round",
+            )));
+        }
         let settled = transfer.settled.unwrap_or(false) || transfer.aborted;
         self.received.push((!settled).then_some(Received {
             link: key,

@@ -457,3 +457,23 @@ fn another_delivery_in_the_midst_of_one_detaches_the_link() {
     script.sends_part(Some(1), true, b"other");
     assert_eq!(script.detaches_with(), conditions::ILLEGAL_STATE);
 }
+
+// §2.6.7
+#[test]
+fn a_drain_does_not_wait_for_a_message_of_which_nothing_was_written() {
+    let (mut script, link) = Scripted::sending(100, 5);
+    let number = script.engine.send_stream(link, OutgoingDelivery::new(Bytes::new(), Token(0))).unwrap();
+    let mut flow = Flow::new(100_u32, 0_u32, 100_u32);
+    (flow.next_incoming_id, flow.handle, flow.delivery_count) = (Some(0), Some(3), Some(0));
+    (flow.link_credit, flow.drain) = (Some(5), true);
+    script.says(7, Performative::Flow(flow.clone()));
+    let heard = script.hears();
+    assert_eq!((flows(&heard)[0].link_credit, flows(&heard)[0].delivery_count), (Some(0), Some(5)));
+    script.engine.write_stream(link, number, Bytes::from_static(b"late")).unwrap();
+    script.engine.finish_stream(link, number).unwrap();
+    assert!(transfers(&script.hears()).is_empty(), "there is no credit for it");
+    (flow.delivery_count, flow.link_credit, flow.drain) = (Some(5), Some(1), false);
+    script.says(7, Performative::Flow(flow));
+    let heard = script.hears();
+    assert_eq!(transfers(&heard)[0].1, &b"late"[..]);
+}
