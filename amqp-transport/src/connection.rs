@@ -189,7 +189,7 @@ impl ConnectOptions {
         self
     }
 
-    /// A connection property to tell the peer, such as `product`.
+    /// A connection property to tell the peer, such as `product`. A name that is no symbol (ASCII) is left out.
     pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
         if let Ok(name) = Symbol::try_from(name) {
             self.properties.insert(name, value.into());

@@ -196,6 +196,9 @@ pub enum LinkError {
     /// The peer attached it again, and that one took it over (§2.6.1); told at a listener.
     #[error("the peer attached the link again elsewhere")]
     Stolen,
+    /// The peer asked for a link of the other direction ([`LinkRequest::role`](crate::LinkRequest::role)); told at a listener.
+    #[error("the peer asked for a link of the other direction")]
+    OtherDirection,
     /// The peer does not offer what the link needs (§2.7.1).
     #[error("the peer does not offer {0}")]
     NotOffered(&'static str),
@@ -257,6 +260,7 @@ impl LinkError {
             Self::DetachedLocally
             | Self::TooMany(_)
             | Self::Stolen
+            | Self::OtherDirection
             | Self::NotOffered(_)
             | Self::FrameTooSmall { .. } => false,
             Self::DetachedByPeer(Some(error)) | Self::Refused(Some(error)) => {

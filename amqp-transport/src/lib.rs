@@ -103,7 +103,9 @@
 //! let options = ListenerOptions::new("server").authenticator(std::sync::Arc::new(credentials));
 //! let incoming = options.accept(stream).await?;
 //! while let Some(request) = incoming.next_link().await {
-//!     let receiver = request.accept_as_receiver(Target::new("/greetings"), Credit::Auto(100))?;
+//!     // Whoever wants to receive is refused.
+//!     let accepted = request.accept_as_receiver(Target::new("/greetings"), Credit::Auto(100));
+//!     let Ok(receiver) = accepted else { continue };
 //!     tokio::spawn(async move {
 //!         while let Ok(delivery) = receiver.recv().await {
 //!             println!("{:?}", delivery.message());

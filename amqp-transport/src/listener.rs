@@ -422,7 +422,8 @@ impl LinkRequest {
     /// Accepts a peer that receives. `source` is what it really receives from.
     ///
     /// # Errors
-    /// If the link or its session ended meanwhile.
+    /// If the link or its session ended meanwhile; [`LinkError::OtherDirection`] if the peer wants it the other way round: then
+    /// the link is refused.
     pub fn accept_as_sender(self, source: Source) -> Result<Sender, LinkError> {
         let termini = Termini { source: Some(source), target: None };
         Ok(Sender::new(self.accept(termini, Credit::Manual)?))
@@ -431,7 +432,8 @@ impl LinkRequest {
     /// Accepts a peer that sends. `target` is where its messages really go.
     ///
     /// # Errors
-    /// If the link or its session ended meanwhile.
+    /// If the link or its session ended meanwhile; [`LinkError::OtherDirection`] if the peer wants it the other way round: then
+    /// the link is refused.
     pub fn accept_as_receiver(self, target: Target, credit: Credit) -> Result<Receiver, LinkError> {
         let termini = Termini { source: None, target: Some(TargetArchetype::Target(target)) };
         Ok(Receiver::new(self.accept(termini, credit)?))
@@ -451,7 +453,8 @@ impl LinkRequest {
     /// really go.
     ///
     /// # Errors
-    /// If the link or its session ended meanwhile.
+    /// If the link or its session ended meanwhile; [`LinkError::OtherDirection`] if the peer wants it the other way round: then
+    /// the link is refused.
     pub fn accept_as_stream_receiver(
         self,
         target: Target,
@@ -471,6 +474,12 @@ impl LinkRequest {
 
     /// Accepts the link with all that can be said of it.
     pub(crate) fn accept_with(mut self, mut answer: LinkAnswer) -> Result<Arc<LinkHandle>, LinkError> {
+        let own_role = if answer.termini.source.is_some() { Role::Sender } else { Role::Receiver };
+        if self.role() == own_role {
+            let text = "this node is not for links of this direction";
+            self.refuse_with(ErrorInfo::new(conditions::NOT_ALLOWED, text));
+            return Err(LinkError::OtherDirection);
+        }
         let Some(attach) = self.attach.take() else { return Err(LinkError::DetachedLocally) };
         let registration = self.registrar.as_ref().map(|registrar| {
             let (registration, before) =

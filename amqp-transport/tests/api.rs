@@ -225,6 +225,7 @@ fn errors_say_whether_trying_again_may_help() {
         ("too many sessions", SessionError::TooMany(1).is_retryable(), false),
         ("ended without a word", SessionError::EndedByPeer(None).is_retryable(), true),
         ("detached here", LinkError::DetachedLocally.is_retryable(), false),
+        ("the wrong way round", LinkError::OtherDirection.is_retryable(), false),
         ("too many links", LinkError::TooMany(1).is_retryable(), false),
         ("refused without a word", LinkError::Refused(None).is_retryable(), true),
         ("too large", SendError::TooLarge { size: 2, limit: 1 }.is_retryable(), false),

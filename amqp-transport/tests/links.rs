@@ -375,3 +375,24 @@ async fn what_is_sent_settled_is_told_to_nobody_although_the_link_settles_nothin
     })
     .await;
 }
+
+// §2.6.3
+#[tokio::test]
+async fn a_link_is_not_accepted_the_wrong_way_round() {
+    within(async {
+        let (client, incoming) = connect(&listener(), ANYONE, "app").await;
+        let (refused, error) = tokio::join!(client.receiver(ReceiverOptions::new("q")), async {
+            let request = incoming.next_link().await.unwrap();
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap_err()
+        });
+        assert_eq!(error, LinkError::OtherDirection);
+        let LinkError::Refused(Some(error)) = refused.unwrap_err() else { unreachable!() };
+        assert_eq!(error.condition, conditions::NOT_ALLOWED);
+        let (refused, error) = tokio::join!(client.sender(SenderOptions::new("q")), async {
+            incoming.next_link().await.unwrap().accept_as_sender(Source::new("q")).unwrap_err()
+        });
+        assert_eq!(error, LinkError::OtherDirection);
+        assert!(matches!(refused.unwrap_err(), LinkError::Refused(Some(_))));
+    })
+    .await;
+}
