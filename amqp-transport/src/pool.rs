@@ -174,11 +174,12 @@ async fn try_alone(connection: &Connection, mut options: LinkOptions) -> Result<
     tried.map(|_| ())
 }
 
-/// Begins a session; `None` if all channels are in use and none is about to become free.
+/// Begins a session for one link, whose attach need not wait for the peer's answer; `None` if all channels are in use and
+/// none is about to become free.
 async fn begin(connection: &Connection) -> Result<Option<Session>, SessionError> {
     let shared = &connection.handle.shared;
     loop {
-        match Session::begin(connection).await {
+        match Session::begin_unanswered(connection) {
             Err(SessionError::TooMany(_)) => {}
             begun => return begun.map(Some),
         }

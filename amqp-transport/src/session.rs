@@ -20,6 +20,9 @@ use tracing::Span;
 /// The capability of a peer that lets each message name its own address (Anonymous Terminus, §2.2).
 const ANONYMOUS_RELAY: &str = "ANONYMOUS-RELAY";
 
+/// What becomes of a session that the peer does not answer in time.
+const NO_ANSWER: SessionError = SessionError::Timeout("beginning a session");
+
 /// A session: windows and delivery-ids of its own (§2.5). Clones are the same session; it is ended when the last
 /// clone and the last link on it is dropped, or by [`Session::end`].
 #[derive(Debug, Clone)]
@@ -76,21 +79,30 @@ impl SessionHandle {
 
 impl Session {
     pub(crate) async fn begin(connection: &Connection) -> Result<Self, SessionError> {
+        let session = Self::begin_unanswered(connection)?;
+        let SessionHandle { key, changed, .. } = &*session.handle;
+        let shared = session.handle.shared();
+        shared
+            .wait_for_answer(changed, |state| match state.engine.check_session(*key) {
+                Ok(true) => Some(Ok(())),
+                Ok(false) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .await
+            .unwrap_or(Err(NO_ANSWER))?;
+        tracing::debug!(parent: &session.handle.span, "session begun");
+        Ok(session)
+    }
+
+    /// Begins a session without waiting for the peer: one link may be attached meanwhile, which saves a round trip
+    /// (§2.4.5). Its answer tells of the session as well.
+    pub(crate) fn begin_unanswered(connection: &Connection) -> Result<Self, SessionError> {
         let shared = &connection.handle.shared;
         let (key, changed) = shared.act(|state| {
             let key = state.engine.begin()?;
             Ok::<_, SessionError>((key, state.watch_session(key)))
         })?;
         let handle = SessionHandle::new(connection, key, changed, true);
-        shared
-            .wait_for_answer(&handle.changed, |state| match state.engine.check_session(key) {
-                Ok(true) => Some(Ok(())),
-                Ok(false) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .await
-            .unwrap_or(Err(SessionError::Timeout("beginning a session")))?;
-        tracing::debug!(parent: &handle.span, "session begun");
         Ok(Self { handle, connection: connection.clone() })
     }
 
@@ -168,13 +180,24 @@ impl Session {
                 LinkStatus::Ended(error) => Some(Err(error)),
             })
             .await
-            .unwrap_or_else(|| Err(not_attached(shared, key)));
+            .unwrap_or_else(|| Err(self.not_attached(key)));
         match &attached {
             Ok(_) => tracing::debug!(parent: &link.span, "link attached"),
             Err(error) => tracing::debug!(parent: &link.span, %error, "link not attached"),
         }
         link.remote_attach = attached?;
         Ok(Arc::new(link))
+    }
+
+    /// Why a link is not attached although the peer had time enough. One that answered without its terminus refuses, and
+    /// owes no more than the reason (§2.6.3).
+    fn not_attached(&self, key: LinkKey) -> LinkError {
+        let is_refused = self.handle.shared().look(|state| state.engine.remote_attach(key).is_some());
+        match is_refused {
+            true => LinkError::Refused(None),
+            false if self.is_mapped() => LinkError::Timeout("attaching a link"),
+            false => NO_ANSWER.into(),
+        }
     }
 
     /// Attaches a link to the coordinator of transactions (§4.2). Dropping the future detaches it again.
@@ -240,13 +263,6 @@ pub(crate) struct LinkHandle {
     registration: Option<Registration>,
     /// What happens on the link belongs here.
     span: Span,
-}
-
-/// Why a link is not attached although the peer had time enough. One that answered without its terminus refuses, and owes no
-/// more than the reason (§2.6.3).
-fn not_attached(shared: &Shared, key: LinkKey) -> LinkError {
-    let is_refused = shared.look(|state| state.engine.remote_attach(key).is_some());
-    if is_refused { LinkError::Refused(None) } else { LinkError::Timeout("attaching a link") }
 }
 
 /// The span of a link, which shows the address of the broker's side of it.

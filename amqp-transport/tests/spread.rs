@@ -10,6 +10,8 @@ use amqp_transport::{
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
@@ -218,6 +220,50 @@ async fn a_peer_that_only_detaches_what_it_refuses_sees_each_link_once() {
         for sender in &senders {
             works(sender).await;
         }
+    })
+    .await;
+}
+
+/// Carries octets between a client and a listener; what the listener says is kept back while `holds`.
+async fn carry(client: DuplexStream, listener: DuplexStream, holds: watch::Receiver<bool>) {
+    let (mut client_says, mut to_client) = tokio::io::split(client);
+    let (mut listener_says, mut to_listener) = tokio::io::split(listener);
+    let answers = async {
+        let mut octets = [0; 4096];
+        while let Ok(read @ 1..) = listener_says.read(&mut octets).await {
+            let mut holds = holds.clone();
+            if holds.wait_for(|holds| !holds).await.is_err()
+                || to_client.write_all(&octets[..read]).await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let _ = tokio::join!(answers, tokio::io::copy(&mut client_says, &mut to_listener));
+}
+
+// §2.4.5
+#[tokio::test]
+async fn a_link_on_a_session_of_its_own_takes_one_round_trip() {
+    within(async {
+        let (near, client_end) = tokio::io::duplex(64 * 1024);
+        let (far, listener_end) = tokio::io::duplex(64 * 1024);
+        let (hold, holds) = watch::channel(false);
+        tokio::spawn(carry(client_end, listener_end, holds));
+        let everyone = Arc::new(StaticCredentials { anonymous: true, users: Vec::new() });
+        let listener = ListenerOptions::new("server").authenticator(everyone);
+        let address: Address = "amqp://localhost".parse().unwrap();
+        let (client, incoming) =
+            tokio::join!(ConnectOptions::new(address).connect_over(near), listener.accept(far));
+        let (client, incoming) = (client.unwrap(), incoming.unwrap());
+        hold.send_replace(true);
+        let (sender, _receiver) = tokio::join!(client.sender(SenderOptions::new("q")), async {
+            // The attach is here although the begin was not answered, as far as the client knows.
+            let request = incoming.next_link().await.unwrap();
+            hold.send_replace(false);
+            request.accept_as_receiver(Target::new("q"), Credit::Auto(1)).unwrap()
+        });
+        sender.unwrap().close().await.unwrap();
     })
     .await;
 }
