@@ -147,6 +147,8 @@
 //! `websocket`: AMQP over WebSocket, for clients with addresses like `wss://host/path` and for listeners.
 
 #[cfg(feature = "tokio")]
+mod accepting;
+#[cfg(feature = "tokio")]
 pub mod cbs;
 #[cfg(feature = "tokio")]
 mod connection;
@@ -190,6 +192,8 @@ mod suspended;
 mod takeover;
 pub mod transaction;
 
+#[cfg(feature = "tokio")]
+pub use accepting::{Listener, ListenerLimits};
 #[cfg(feature = "tokio")]
 pub use connection::{ConnectError, ConnectOptions, Connection};
 #[cfg(feature = "tokio")]

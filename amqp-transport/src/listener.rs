@@ -290,6 +290,8 @@ impl ListenerOptions {
         let (peer, identity) = handle
             .shared
             .wait(&handle.shared.changed, |state| match (state.engine.end(), state.engine.peer()) {
+                (Some(error @ ConnectionError::Violation(_)), _) => Some(Err(error.clone())),
+                // It may have said all that it wants and gone: that is there to be taken.
                 (_, Some(peer)) => Some(Ok((Arc::clone(peer), state.engine.identity().clone()))),
                 (Some(error), None) => Some(Err(error.clone())),
                 (None, None) => None,
@@ -340,12 +342,13 @@ impl Incoming {
         let (key, session, attach) = shared
             .wait(&shared.requested, |state| {
                 while let Some(key) = state.next_request() {
-                    // It may have been taken back meanwhile.
+                    // One that was taken back meanwhile is nobody's any more.
                     if let Some(session) = state.engine.session_of(key)
                         && let Some(attach) = state.engine.keep_remote_attach(key)
                     {
                         return Some(Some((key, session, attach)));
                     }
+                    state.forget_link(key);
                 }
                 state.engine.end().map(|_| None)
             })

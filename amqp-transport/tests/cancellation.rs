@@ -71,13 +71,22 @@ async fn a_link_whose_attach_is_given_up_is_detached_again() {
         assert!(give_up(session.sender(SenderOptions::new("q"))).await);
         assert!(give_up(session.receiver(ReceiverOptions::new("q"))).await);
         let mut seen = Vec::new();
-        // The peer may have seen them: then they end whatever it answers.
-        for _ in 0..2 {
-            let request = incoming.next_link().await.unwrap();
-            if let Ok(sender) = request.accept_as_sender(Source::new("q")) {
-                seen.push(tokio::spawn(async move { sender.detached().await }));
+        let (last, ()) = tokio::join!(session.sender(SenderOptions::new("last")), async {
+            loop {
+                // The peer may see those that were given up, or not: if it does they end whatever it answers.
+                let request = incoming.next_link().await.unwrap();
+                let target = request.attach().and_then(|attach| attach.target.as_ref()?.address().cloned());
+                if target.is_some_and(|target| &*target == "last") {
+                    let receiver = request.accept_as_receiver(Target::new("last"), Credit::Manual).unwrap();
+                    seen.push(tokio::spawn(async move { receiver.detached().await }));
+                    return;
+                }
+                if let Ok(sender) = request.accept_as_sender(Source::new("q")) {
+                    seen.push(tokio::spawn(async move { sender.detached().await }));
+                }
             }
-        }
+        });
+        within(last.unwrap().close()).await.unwrap();
         for link in seen {
             link.await.unwrap();
         }

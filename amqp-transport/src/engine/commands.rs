@@ -466,7 +466,8 @@ impl Engine {
         self.links.get(key.0).map(|link| link.session)
     }
 
-    /// The peer's attach: what it asks for, or what is really in force.
+    /// The peer's attach: what it asks for, or what is really in force. None before it has come, and once the link is
+    /// detached.
     #[must_use]
     pub fn remote_attach(&self, key: LinkKey) -> Option<&Attach> {
         self.links.get(key.0)?.remote_attach.as_deref()

@@ -124,6 +124,7 @@ impl Engine {
                 first_id: Serial(0),
                 waiting_bytes: 0,
                 partial_bytes: 0,
+                attach_bytes: 0,
                 counters: Counters::new(now),
                 copies: Copies::default(),
                 limits,
@@ -352,8 +353,12 @@ impl Engine {
     // ---- SASL (§5.3) --------------------------------------------------------------------------------------
 
     fn on_sasl_frame(&mut self, body: Bytes, now: Instant) {
-        let frame =
-            if self.sasl.admits_frame(&self.io.limits) { frame::decode_sasl_body(body).ok() } else { None };
+        let frame = if self.sasl.admits_frame(&self.io.limits) {
+            frame::decode_sasl_body(body).map_err(|error| self.decode_fault(&error))
+        } else {
+            let text = format!("more than {} SASL frames came", self.io.limits.max_sasl_frames);
+            Err(ErrorInfo::new(conditions::RESOURCE_LIMIT_EXCEEDED, text))
+        };
         let progress = match &self.side {
             Side::Client(sasl) => {
                 self.sasl.on_listeners(frame, sasl, self.open.hostname.as_deref(), &self.io.limits)
@@ -596,7 +601,7 @@ impl Engine {
         let mut link = Link::new(session, attach.name.clone(), LinkState::Requested, kind);
         let key = LinkKey(self.links.vacant_key());
         if let Some(session) = self.sessions.get_mut(session.0) {
-            session.enter_request(key, &mut link, attach);
+            session.enter_request(key, &mut link, attach, &mut self.io);
         }
         make_room(&mut self.links);
         self.links.insert(link);

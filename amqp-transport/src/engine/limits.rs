@@ -47,8 +47,8 @@ pub struct Limits {
     /// Iterations of the hash function that a listener may ask for in SCRAM, 4096 and up. Default 600,000, what is
     /// advised for SHA-256 today and takes some tenths of a second: more would let a hostile peer burn time.
     pub max_scram_iterations: u32,
-    /// Octets of outgoing messages and frames that may wait, for the session's window or for the socket, before sends have
-    /// to wait. Default 1 MiB.
+    /// Octets of outgoing messages and frames that may wait for the session's window or their turn before sends have to
+    /// wait; as many again may wait for the socket, and a frame. Default 1 MiB.
     pub max_queued_bytes: usize,
     /// Deliveries sent and not settled, per session: beyond that sends wait as they do without credit. What is received
     /// unsettled is bounded by the credit that is granted. Default 100,000.
@@ -61,6 +61,9 @@ pub struct Limits {
     pub max_websocket_message: usize,
     /// Octets of partly received messages per connection. Default 64 MiB.
     pub max_partial_bytes: usize,
+    /// Octets of the peer's attaches that are kept for as long as their links are attached, per connection: a peer could
+    /// fill each with properties, up to the largest frame. A session on which one more comes is ended. Default 16 MiB.
+    pub max_attach_bytes: usize,
 }
 
 impl Default for Limits {
@@ -84,6 +87,7 @@ impl Default for Limits {
             max_stream_bytes: 4 * 1024 * 1024,
             max_websocket_message: 16 * 1024 * 1024,
             max_partial_bytes: 64 * 1024 * 1024,
+            max_attach_bytes: 16 * 1024 * 1024,
         }
     }
 }

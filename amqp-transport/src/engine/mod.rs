@@ -177,6 +177,8 @@ pub(crate) struct Io {
     pub(crate) waiting_bytes: usize,
     /// Octets of messages of which frames are missing.
     pub(crate) partial_bytes: usize,
+    /// Octets of the peer's attaches.
+    pub(crate) attach_bytes: usize,
     pub(crate) counters: Counters,
     pub(crate) copies: Copies,
     pub(crate) limits: Limits,

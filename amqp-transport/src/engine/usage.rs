@@ -26,6 +26,8 @@ pub struct Usage {
     pub waiting_to_be_taken: usize,
     /// Octets of deliveries of which frames are missing.
     pub partial_bytes: usize,
+    /// Octets of attaches of the peer.
+    pub attach_bytes: usize,
     /// Octets that wait to be written.
     pub queued_bytes: usize,
     /// Events that wait to be taken.
@@ -41,6 +43,7 @@ impl Engine {
             links: self.links.len(),
             waiting_bytes: self.io.waiting_bytes,
             partial_bytes: self.io.partial_bytes,
+            attach_bytes: self.io.attach_bytes,
             queued_bytes: self.io.outbox.len(),
             events: self.io.events.len(),
             ..Usage::default()

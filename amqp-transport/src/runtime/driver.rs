@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 /// Buffers handed to one vectored write.
 const WRITE_SLICES: usize = 64;
 
-/// Unsent output beyond which the engine keeps the rest. Well below [`MAX_UNSENT`]: two peers that send as much as they can
+/// Unsent output beyond which the engine keeps the rest, if fewer octets may not wait anyway. Well below [`MAX_UNSENT`]: two peers that send as much as they can
 /// must not both stop reading.
 const STUCK_AT: usize = 1024 * 1024;
 
@@ -34,8 +34,19 @@ const STUCK_PAUSE: Duration = Duration::from_millis(500);
 /// How long the last octets, and the peer's end of stream, may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Nobody waits for a task that is gone: because the runtime is, or because code of the application panicked in it.
+struct Alive<'a>(&'a Shared);
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        // Nothing, if the connection is over.
+        self.0.drive(|engine| engine.handle_lost("the task of the connection is gone"));
+    }
+}
+
 /// Carries octets between the transport and the engine until the connection is over.
 pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, mut transport: T) {
+    let _alive = Alive(&shared);
     let mut driver = Driver {
         input: Input::new(),
         missing: 0,
@@ -43,6 +54,7 @@ pub(crate) async fn drive<T: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
         has_read: false,
         output: VecDeque::new(),
         unsent: 0,
+        stuck_at: shared.look(|state| state.engine.limits().max_queued_bytes).clamp(1, STUCK_AT),
         backlog: 0,
         has_deadline: false,
         needs_flush: false,
@@ -73,6 +85,8 @@ struct Driver<'a> {
     has_read: bool,
     output: VecDeque<Bytes>,
     unsent: usize,
+    /// Unsent octets beyond which the engine keeps the rest.
+    stuck_at: usize,
     /// Octets that wait in the engine.
     backlog: usize,
     has_deadline: bool,
@@ -87,7 +101,7 @@ impl Driver<'_> {
         let output = &mut self.output;
         let before = output.len();
         // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
-        let is_stuck = output.len() >= WRITE_SLICES || self.unsent >= STUCK_AT;
+        let is_stuck = output.len() >= WRITE_SLICES || self.unsent >= self.stuck_at;
         let (deadline, is_ended, backlog) = self.shared.drive(|engine| {
             engine.handle_timeout(now);
             if !is_stuck || engine.is_ended() {

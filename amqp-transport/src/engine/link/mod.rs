@@ -6,11 +6,11 @@ pub(crate) mod sender;
 pub(crate) mod stream_in;
 pub(crate) mod stream_out;
 
-use super::SessionKey;
 use super::stats::Traffic;
+use super::{Io, SessionKey};
 use crate::error::LinkError;
-use amqp_codec::ByteString;
 use amqp_codec::transport::{Attach, Role};
+use amqp_codec::{ByteString, Encode};
 use receiver::ReceiverLink;
 use sender::SenderLink;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(crate) struct Link {
     pub(crate) local_handle: Option<u32>,
     /// The handle under which the peer speaks of it.
     pub(crate) remote_handle: Option<u32>,
-    /// The peer's attach: what is really in force.
+    /// The peer's attach, until the link is detached: what is really in force.
     pub(crate) remote_attach: Option<Arc<Attach>>,
     pub(crate) kind: Kind,
     /// Why the link ended, once it has.
@@ -114,13 +114,21 @@ impl Link {
         self.is_forgotten && self.state == LinkState::Detached
     }
 
-    /// Takes what is in force from the peer's attach.
-    pub(crate) fn on_attach(&mut self, attach: Box<Attach>) {
+    /// Takes what is in force from the peer's attach. It counts until [`Link::forget_attach`].
+    pub(crate) fn on_attach(&mut self, attach: Box<Attach>, io: &mut Io) {
+        io.attach_bytes += attach.encoded_len();
         match &mut self.kind {
             Kind::Sender(sender) => sender.on_attach(&attach),
             Kind::Receiver(receiver) => receiver.on_attach(&attach),
         }
         self.remote_handle = Some(attach.handle);
         self.remote_attach = Some(attach.into());
+    }
+
+    /// The link is detached: what the peer said of it is in force no more.
+    pub(crate) fn forget_attach(&mut self, io: &mut Io) {
+        if let Some(attach) = self.remote_attach.take() {
+            io.attach_bytes = io.attach_bytes.saturating_sub(attach.encoded_len());
+        }
     }
 }

@@ -71,20 +71,24 @@ impl SaslLayer {
         self.frames <= limits.max_sasl_frames
     }
 
-    /// A client's reaction to a frame of the listener.
+    /// A client's reaction to a frame of the listener, or to what is none that is admitted.
     pub(crate) fn on_listeners(
         &mut self,
-        frame: Option<SaslFrame>,
+        frame: Result<SaslFrame, ErrorInfo>,
         sasl: &Sasl,
         hostname: Option<&str>,
         limits: &Limits,
     ) -> Progress {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Progress::Failed(ConnectionError::Violation(error), None),
+        };
         match (frame, std::mem::take(&mut self.expected)) {
-            (Some(SaslFrame::Mechanisms(mechanisms)), Expected::Mechanisms) => {
+            (SaslFrame::Mechanisms(mechanisms), Expected::Mechanisms) => {
                 self.mechanisms = mechanisms.sasl_server_mechanisms;
                 self.choose(sasl, hostname, limits)
             }
-            (Some(SaslFrame::Challenge(challenge)), Expected::Challenge(mut exchange)) => {
+            (SaslFrame::Challenge(challenge), Expected::Challenge(mut exchange)) => {
                 match exchange.on_challenge(&challenge.challenge) {
                     Ok(response) => {
                         self.expected = Expected::Challenge(exchange);
@@ -93,10 +97,10 @@ impl SaslLayer {
                     Err(fault) => Progress::Failed(fault.into(), None),
                 }
             }
-            (Some(SaslFrame::Outcome(outcome)), Expected::Challenge(exchange)) => {
+            (SaslFrame::Outcome(outcome), Expected::Challenge(exchange)) => {
                 self.on_outcome(&outcome, exchange)
             }
-            _ => Progress::Failed(out_of_place(), None),
+            (frame, _) => Progress::Failed(out_of_place(&frame), None),
         }
     }
 
@@ -132,27 +136,31 @@ impl SaslLayer {
         }
     }
 
-    /// A listener's reaction to a frame of the client.
+    /// A listener's reaction to a frame of the client, or to what is none that is admitted.
     pub(crate) fn on_clients(
         &mut self,
-        frame: Option<SaslFrame>,
+        frame: Result<SaslFrame, ErrorInfo>,
         authenticator: &dyn Authenticator,
     ) -> Progress {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return self.send_away(SaslCode::Sys, ConnectionError::Violation(error)),
+        };
         let expected = std::mem::take(&mut self.expected);
         let scene = self.scene(authenticator);
         let step = match (frame, expected) {
-            (Some(SaslFrame::Init(init)), Expected::Init) => {
+            (SaslFrame::Init(init), Expected::Init) => {
                 let is_offered = self.mechanisms.contains(&init.mechanism);
                 match Mechanism::named(init.mechanism.as_str()).filter(|_| is_offered) {
                     Some(mechanism) => scene.start(mechanism, init.initial_response.as_deref()),
                     None => return self.send_away(SaslCode::Auth, self.refused(Some(SaslCode::Auth))),
                 }
             }
-            (Some(SaslFrame::Response(response)), Expected::Response(exchange)) => {
+            (SaslFrame::Response(response), Expected::Response(exchange)) => {
                 scene.proceed(exchange, &response.response)
             }
             // §5.3.2: anything else is fatal, and there is no AMQP close to say so.
-            _ => return self.send_away(SaslCode::Sys, out_of_place()),
+            (frame, _) => return self.send_away(SaslCode::Sys, out_of_place(&frame)),
         };
         match step {
             Step::Challenge(exchange, challenge) => {
@@ -189,7 +197,14 @@ impl SaslLayer {
     }
 }
 
-fn out_of_place() -> ConnectionError {
-    let text = "a SASL frame that is malformed or out of place";
-    ConnectionError::Violation(ErrorInfo::new(conditions::DECODE_ERROR, text))
+fn out_of_place(frame: &SaslFrame) -> ConnectionError {
+    let name = match frame {
+        SaslFrame::Mechanisms(_) => "sasl-mechanisms",
+        SaslFrame::Init(_) => "sasl-init",
+        SaslFrame::Challenge(_) => "sasl-challenge",
+        SaslFrame::Response(_) => "sasl-response",
+        SaslFrame::Outcome(_) => "sasl-outcome",
+    };
+    let text = format!("{name} came out of place");
+    ConnectionError::Violation(ErrorInfo::new(conditions::NOT_ALLOWED, text))
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::Limits;
 use crate::error::ConnectionError;
 use amqp_codec::security::{SaslChallenge, SaslCode, SaslFrame, SaslInit, SaslOutcome, SaslResponse};
+use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_codec::types::Symbol;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -76,6 +77,11 @@ fn listener_layer(authenticator: &dyn Authenticator) -> (SaslLayer, Option<SaslF
     (layer, offer)
 }
 
+/// What comes in place of a frame that cannot be read.
+fn no_frame() -> ErrorInfo {
+    ErrorInfo::new(conditions::DECODE_ERROR, "this is no frame")
+}
+
 /// Lets both sides talk; `tamper` sees each frame on its way.
 fn tampered(sasl: &Sasl, authenticator: &dyn Authenticator, tamper: impl Fn(SaslFrame) -> SaslFrame) -> Ends {
     let limits = Limits::default();
@@ -84,7 +90,12 @@ fn tampered(sasl: &Sasl, authenticator: &dyn Authenticator, tamper: impl Fn(Sasl
     let mut to_client = offer;
     let mut listeners_end = Err(ConnectionError::ClosedLocally);
     loop {
-        let to_listener = match client.on_listeners(to_client.map(&tamper), sasl, Some("host"), &limits) {
+        let to_listener = match client.on_listeners(
+            to_client.map(&tamper).ok_or_else(no_frame),
+            sasl,
+            Some("host"),
+            &limits,
+        ) {
             Progress::Reply(frame) => tamper(frame),
             Progress::Authenticated(..) => return Ends { client: Ok(()), listener: listeners_end },
             Progress::Failed(error, frame) => {
@@ -92,7 +103,7 @@ fn tampered(sasl: &Sasl, authenticator: &dyn Authenticator, tamper: impl Fn(Sasl
                 return Ends { client: Err(error), listener: listeners_end };
             }
         };
-        to_client = match listener.on_clients(Some(to_listener), authenticator) {
+        to_client = match listener.on_clients(Ok(to_listener), authenticator) {
             Progress::Reply(frame) => Some(frame),
             Progress::Authenticated(identity, outcome) => {
                 listeners_end = Ok(identity);
@@ -495,7 +506,7 @@ fn begins(
     let (mut listener, _) = listener_layer(authenticator);
     let mut init = SaslInit::new(Symbol::try_from(mechanism).unwrap());
     init.initial_response = response.map(|response| Bytes::copy_from_slice(response).into());
-    match listener.on_clients(Some(SaslFrame::Init(init)), authenticator) {
+    match listener.on_clients(Ok(SaslFrame::Init(init)), authenticator) {
         Progress::Authenticated(identity, Some(SaslFrame::Outcome(outcome))) => {
             assert_eq!(outcome.code, SaslCode::Ok);
             Ok(identity)
@@ -514,13 +525,13 @@ fn a_client_that_gives_no_initial_response_is_asked_for_it() {
     let users = StaticCredentials { anonymous: false, users: vec![("u".into(), "p".into())] };
     let (mut listener, _) = listener_layer(&users);
     let init = SaslInit::new(Symbol::from_static("PLAIN"));
-    match listener.on_clients(Some(SaslFrame::Init(init)), &users) {
+    match listener.on_clients(Ok(SaslFrame::Init(init)), &users) {
         Progress::Reply(SaslFrame::Challenge(challenge)) => assert!(challenge.challenge.is_empty()),
         other => panic!("{other:?}"),
     }
     let response = SaslFrame::Response(SaslResponse::new(Bytes::from_static(b"\0u\0p")));
     assert!(matches!(
-        listener.on_clients(Some(response), &users),
+        listener.on_clients(Ok(response), &users),
         Progress::Authenticated(Identity::User(user), _) if user == "u"
     ));
     assert_eq!(begins("ANONYMOUS", None, &Everyone::offering(Mechanism::Anonymous)), Ok(Identity::Anonymous));
@@ -574,7 +585,7 @@ fn external_is_offered_only_with_a_certificate_and_speaks_for_its_subject_alone(
         layer.enter_as_listener(&everyone);
         let mut init = SaslInit::new(Symbol::from_static("EXTERNAL"));
         init.initial_response = authzid.map(|authzid| Bytes::from_static(authzid.as_bytes()).into());
-        match layer.on_clients(Some(SaslFrame::Init(init)), &everyone) {
+        match layer.on_clients(Ok(SaslFrame::Init(init)), &everyone) {
             Progress::Authenticated(identity, _) => {
                 assert!(may);
                 assert_eq!(identity, Identity::User("reports".into()));
@@ -625,7 +636,7 @@ fn a_frame_out_of_place_ends_the_layer() {
     let users = StaticCredentials { anonymous: true, users: Vec::new() };
     let outcome = || SaslFrame::Outcome(SaslOutcome::new(SaslCode::Ok));
     let response = || SaslFrame::Response(SaslResponse::new(Bytes::new()));
-    for frame in [Some(outcome()), Some(response()), None] {
+    for frame in [Ok(outcome()), Ok(response()), Err(no_frame())] {
         let (mut listener, _) = listener_layer(&users);
         match listener.on_clients(frame, &users) {
             Progress::Failed(ConnectionError::Violation(_), Some(SaslFrame::Outcome(outcome))) => {
@@ -635,7 +646,7 @@ fn a_frame_out_of_place_ends_the_layer() {
         }
     }
     let limits = Limits::default();
-    for frame in [Some(outcome()), Some(response()), None] {
+    for frame in [Ok(outcome()), Ok(response()), Err(no_frame())] {
         let mut client = client_layer();
         let progress = client.on_listeners(frame, &Sasl::Anonymous, None, &limits);
         assert!(matches!(progress, Progress::Failed(ConnectionError::Violation(_), None)), "{progress:?}");

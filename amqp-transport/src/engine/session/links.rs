@@ -6,6 +6,7 @@ use crate::engine::{Fault, Io, LinkKey, Links, index, refusal};
 use crate::error::LinkError;
 use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{Attach, Detach, ErrorInfo, Performative, Role, conditions};
+use amqp_codec::{Decode, Encode};
 
 impl Session {
     /// Gives a new link the lowest free handle and sends its attach.
@@ -81,6 +82,13 @@ impl Session {
                 format!("handle {} is in use", attach.handle),
             )));
         }
+        if io.attach_bytes.saturating_add(attach.encoded_len()) > io.limits.max_attach_bytes {
+            return Err(Fault::Session(ErrorInfo::new(
+                conditions::RESOURCE_LIMIT_EXCEEDED,
+                format!("the attaches of all links have more than {} octets", io.limits.max_attach_bytes),
+            )));
+        }
+        let attach = detached_from_buffer(attach);
         let handle = attach.handle;
         let awaits = |state: LinkState| {
             self.local_handles.iter().flatten().copied().find(|key| {
@@ -96,7 +104,7 @@ impl Session {
         self.set_remote_handle(handle, Some(key));
         let Some(link) = links.get_mut(key.0) else { return Ok(None) };
         if link.state == LinkState::DetachSent {
-            link.on_attach(attach);
+            link.on_attach(attach, io);
             return Ok(None);
         }
         // The terminus on the peer's side is the peer's to give: without it the peer refuses, and says why in
@@ -105,7 +113,7 @@ impl Session {
             Role::Sender => attach.target.is_none(),
             Role::Receiver => attach.source.is_none(),
         };
-        link.on_attach(attach);
+        link.on_attach(attach, io);
         link.state = if refused { LinkState::Refused } else { LinkState::Attached };
         if !refused {
             io.signal(key, link);
@@ -116,9 +124,9 @@ impl Session {
     }
 
     /// Enters a link that the peer asked for.
-    pub(crate) fn enter_request(&mut self, key: LinkKey, link: &mut Link, attach: Box<Attach>) {
+    pub(crate) fn enter_request(&mut self, key: LinkKey, link: &mut Link, attach: Box<Attach>, io: &mut Io) {
         self.set_remote_handle(attach.handle, Some(key));
-        link.on_attach(attach);
+        link.on_attach(attach, io);
     }
 
     fn set_remote_handle(&mut self, handle: u32, key: Option<LinkKey>) {
@@ -222,6 +230,7 @@ impl Session {
                 self.detach(key, link, detach.closed, None, io);
             }
         }
+        link.forget_attach(io);
         if let Some(reason) = &link.end {
             tracing::debug!(channel = self.local_channel, link = %link.name, %reason, "link detached");
         }
@@ -272,5 +281,13 @@ impl Session {
             }
         }
         io.signal(key, link);
+    }
+}
+
+/// An attach is kept for long: it gets a buffer of its own, so that it does not keep that of a whole read alive.
+fn detached_from_buffer(attach: Box<Attach>) -> Box<Attach> {
+    match Attach::from_bytes(attach.to_bytes()) {
+        Ok(own) => Box::new(own),
+        Err(_) => attach,
     }
 }

@@ -259,6 +259,7 @@ impl Session {
             link.state = LinkState::Detached;
             link.local_handle = None;
             link.remote_handle = None;
+            link.forget_attach(io);
             self.drop_deliveries(key, link, io);
             if let Kind::Receiver(receiver) = &mut link.kind {
                 receiver.inbox.retain(|delivery| delivery.settled);
