@@ -18,7 +18,6 @@ use amqp_codec::transport::{Attach, ErrorInfo, ReceiverSettleMode, Role, SenderS
 use amqp_codec::types::{Fields, Map, Symbol};
 use amqp_codec::{ByteString, Encode};
 use bytes::Bytes;
-#[cfg(feature = "tokio")]
 use std::sync::Arc;
 
 /// How a new link is to be (§2.7.3). Set fields on what [`LinkOptions::sender`] or [`LinkOptions::receiver`] gives.
@@ -474,8 +473,8 @@ impl Engine {
     }
 
     /// The same, to be kept.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn keep_remote_attach(&self, key: LinkKey) -> Option<Arc<Attach>> {
+    #[must_use]
+    pub fn keep_remote_attach(&self, key: LinkKey) -> Option<Arc<Attach>> {
         self.links.get(key.0)?.remote_attach.clone()
     }
 

@@ -770,8 +770,8 @@ impl Engine {
     }
 
     /// Whether something happened that was not taken yet.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_events(&self) -> bool {
+    #[must_use]
+    pub fn has_events(&self) -> bool {
         !self.io.events.is_empty()
     }
 
