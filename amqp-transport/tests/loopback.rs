@@ -362,3 +362,39 @@ async fn a_peer_that_never_reads_is_not_read_from_for_ever() {
     })
     .await;
 }
+
+// Read buffers serve again once nobody holds a part of them.
+#[tokio::test]
+async fn deliveries_that_are_held_keep_their_octets_while_others_come_and_go() {
+    within(async {
+        let (client, incoming) = pair().await;
+        let (sender, receiver) = client_sends(&client, &incoming, Credit::Auto(200)).await;
+        let body = |number: usize| {
+            let sizes = [65_536, 100, 1024, 20_000, 3000, 65_536, 0, 140_000];
+            let octet = u8::try_from(number).unwrap();
+            vec![octet; sizes[number % sizes.len()]]
+        };
+        let mut held = Vec::new();
+        let receive = async {
+            for number in 0..200 {
+                let delivery = receiver.recv().await.unwrap();
+                held.push((number, delivery.message().unwrap(), delivery));
+                if number % 3 == 0 {
+                    let (_, message, delivery) = held.swap_remove(held.len() / 2);
+                    drop(message);
+                    delivery.accept().unwrap();
+                }
+            }
+        };
+        let send = async {
+            for number in 0..200 {
+                drop(sender.deliver(Message::data(body(number))).await.unwrap());
+            }
+        };
+        tokio::join!(send, receive);
+        for (number, message, _) in &held {
+            assert!(message.body_bytes().unwrap() == body(*number), "delivery {number}");
+        }
+    })
+    .await;
+}
