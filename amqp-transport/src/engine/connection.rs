@@ -761,10 +761,12 @@ impl Engine {
         if self.io.outbox.len() > 0 {
             self.idle.on_sent(now);
             self.io.outbox.take_into(out);
-            if std::mem::take(&mut self.io.is_wanted) {
-                for (key, link) in self.links.iter_mut().filter(|(_, link)| link.role() == Role::Sender) {
-                    self.io.signal(LinkKey(key), link);
-                }
+        }
+        // What was taken back leaves room too, without a frame that leaves.
+        if self.io.is_wanted && self.io.has_room_for_messages() {
+            self.io.is_wanted = false;
+            for (key, link) in self.links.iter_mut().filter(|(_, link)| link.role() == Role::Sender) {
+                self.io.signal(LinkKey(key), link);
             }
         }
     }

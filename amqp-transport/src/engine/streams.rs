@@ -83,12 +83,12 @@ impl Engine {
         let Some(stream) = sender.find(number).and_then(|delivery| delivery.stream.as_mut()) else {
             return Err(SendError::SettledEarly);
         };
-        stream.push(octets);
-        let size = stream.total();
+        let size = stream.total().saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
         if limit > 0 && size > limit {
             self.abort_stream(key, number);
             return Err(SendError::TooLarge { size, limit });
         }
+        stream.push(octets);
         if let Some(session) = self.sessions.get_mut(session.0) {
             session.make_ready(key, link, &mut self.io);
         }

@@ -28,6 +28,8 @@ pub struct Usage {
     pub partial_bytes: usize,
     /// Octets of attaches of the peer.
     pub attach_bytes: usize,
+    /// Octets of deliveries received in parts that nobody has read.
+    pub unread_bytes: usize,
     /// Octets that wait to be written.
     pub queued_bytes: usize,
     /// Events that wait to be taken.

@@ -1,7 +1,10 @@
 //! A modelled application on one engine: it asks for sessions and links, sends, receives, decides, gives up, and remembers what
 //! it was told. Whatever the engine tells it without reason, or fails to tell, is a fault.
 
-use crate::draw::{draw_credit, draw_outcome, reason, some, whole};
+mod links;
+mod parts;
+
+use crate::draw::{draw_outcome, reason, some, whole};
 use crate::honesty::{check_link_end, check_session_end};
 use crate::ledger::{Entry, Ledger, Payload};
 use crate::monitor::Monitor;
@@ -9,15 +12,14 @@ use crate::plan::Plan;
 use crate::queue::Store;
 use crate::random::Random;
 use crate::trace::{Trace, Who};
-use amqp_codec::messaging::{Source, Target, TargetArchetype};
-use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
-use amqp_codec::types::{Fields, Symbol, Value};
+use amqp_codec::transport::Role;
+use amqp_codec::types::Value;
 use amqp_transport::engine::{
-    Credit, Engine, Event, Incoming, LinkKey, LinkOptions, LinkStatus, OutgoingDelivery, Serial, SessionKey,
-    Termini,
+    AbortPolicy, Credit, Engine, Event, Incoming, LinkKey, LinkStatus, OutgoingDelivery, Serial, SessionKey,
 };
-use amqp_transport::{LinkError, Outcome, SendError, SessionError, SettleError};
+use amqp_transport::{LinkError, Outcome, SendError, SettleError};
 use bytes::Bytes;
+use parts::{Reading, Writing};
 use std::time::Instant;
 
 /// What an application works with.
@@ -53,6 +55,9 @@ pub(crate) struct Link {
     /// This side asked for it.
     is_own: bool,
     credit: Credit,
+    /// It hands deliveries over with their first frame.
+    streams: bool,
+    abort_policy: AbortPolicy,
     /// It has given all its credit up for a while.
     is_paused: bool,
     /// There was no credit when it was last looked for, and no event since.
@@ -83,6 +88,10 @@ pub(crate) struct App {
     sessions: Vec<SessionKey>,
     pub(crate) links: Vec<Link>,
     held: Vec<Held>,
+    /// Messages that are sent in parts.
+    writings: Vec<Writing>,
+    /// Deliveries that are read in parts.
+    readings: Vec<Reading>,
     /// Names of links that are detached on both sides.
     free_names: Vec<(String, Role)>,
     /// Links whose sender is here and that have just ended.
@@ -100,6 +109,8 @@ impl App {
             sessions: Vec::new(),
             links: Vec::new(),
             held: Vec::new(),
+            writings: Vec::new(),
+            readings: Vec::new(),
             free_names: Vec::new(),
             to_check: Vec::new(),
             store,
@@ -136,7 +147,7 @@ impl App {
                 return Err(format!("{name}: a delivery came without an event"));
             }
         }
-        Ok(())
+        self.check_parts_told(desk)
     }
 
     fn on_event(&mut self, event: Event, desk: &mut Desk<'_>) -> Checked {
@@ -192,10 +203,13 @@ impl App {
             state: State::Requested,
             is_own: false,
             credit: Credit::Manual,
+            streams: false,
+            abort_policy: AbortPolicy::Abort,
             is_paused: false,
             is_blocked: false,
             is_empty: false,
         });
+        self.yield_to(key, desk)?;
         // It may have been given up meanwhile.
         self.look_at(self.links.len() - 1, desk)
     }
@@ -205,6 +219,10 @@ impl App {
         let link = &mut self.links[index];
         link.is_blocked = false;
         link.is_empty = false;
+        let key = link.key;
+        self.writings.iter_mut().filter(|writing| writing.link == key).for_each(Writing::wake);
+        self.readings.iter_mut().filter(|reading| reading.link == key).for_each(Reading::wake);
+        let link = &mut self.links[index];
         match desk.engine.link_status(link.key) {
             LinkStatus::Attached if link.state == State::Pending => link.state = State::Attached,
             LinkStatus::Ended(error) if link.state != State::Ended => {
@@ -239,12 +257,19 @@ impl App {
         self.held.retain(|held| held.link != key);
         // What came settled stays to be taken.
         if role == Role::Sender {
+            self.writings.retain(|writing| writing.link != key);
             return Ok(());
         }
+        self.read_out(key, desk)?;
+        let streams = self.links[index].streams;
         loop {
             match desk.engine.take(key) {
                 Ok(Some(delivery)) if delivery.settled => {
-                    desk.ledger.arrived(story, &delivery)?;
+                    let number = desk.ledger.arrived(story, &delivery, streams)?;
+                    if streams {
+                        self.readings.push(Reading::new(key, story, number, &delivery, desk));
+                        self.read_out(key, desk)?;
+                    }
                 }
                 Ok(Some(_)) => return Err("an unsettled delivery is left after its link ended".into()),
                 Ok(None) => return Err("a link that has ended gives no error".into()),
@@ -278,7 +303,9 @@ impl App {
         }
         match desk.random.below(16) {
             0 => self.answer(desk),
+            1..6 if desk.random.percent(desk.plan.streams) => self.write(desk),
             1..6 => self.send(desk),
+            6..8 if !self.readings.is_empty() => self.read(desk),
             6..9 => self.take(desk, 8),
             9..12 => self.settle(desk),
             12 => self.change_credit(desk),
@@ -304,6 +331,8 @@ impl App {
                 has_acted |= self.take_from(index, u32::MAX, desk)? > 0;
             }
         }
+        has_acted |= self.write_out(desk)?;
+        has_acted |= self.read_all(desk)?;
         has_acted |= !self.held.is_empty();
         while !self.held.is_empty() {
             self.settle(desk)?;
@@ -340,178 +369,6 @@ impl App {
         Ok(false)
     }
 
-    fn begin(&mut self, desk: &mut Desk<'_>) -> Checked {
-        // A listener begins sessions only where two that cross do not fight for the last channel.
-        let room = desk.plan.limits.iter().all(|limits| limits.channel_max > 100);
-        if self.sessions.len() >= desk.plan.sessions || (self.who == Who::Listener && !room) {
-            return Ok(());
-        }
-        match desk.engine.begin() {
-            Ok(key) => {
-                desk.trace.note(Some(self.who), || format!("begins {key:?}"));
-                self.sessions.push(key);
-                Ok(())
-            }
-            Err(SessionError::TooMany(_) | SessionError::Connection(_)) => Ok(()),
-            Err(error) => Err(format!("begin: {error}")),
-        }
-    }
-
-    fn end(&mut self, desk: &mut Desk<'_>) -> Checked {
-        let Some(key) = some(&self.sessions, desk.random).copied() else { return Ok(()) };
-        let error = reason(desk.random);
-        desk.trace.note(Some(self.who), || format!("ends {key:?}: {error:?}"));
-        self.give_up(desk, |link| link.session == key);
-        if error.is_none() && desk.random.percent(30) {
-            desk.engine.forget_session(key);
-            self.sessions.retain(|session| *session != key);
-        } else {
-            desk.engine.end_session(key, error);
-        }
-        Ok(())
-    }
-
-    /// Notes that links are given up here: verdicts may be lost from now on.
-    pub(crate) fn give_up(&self, desk: &mut Desk<'_>, which: impl Fn(&Link) -> bool) {
-        for link in self.links.iter().filter(|link| which(link)) {
-            let story = &mut desk.ledger.stories[link.story];
-            match link.role {
-                Role::Sender => story.is_lossy = true,
-                Role::Receiver => story.is_given_up = true,
-            }
-        }
-    }
-
-    fn attach(&mut self, desk: &mut Desk<'_>) -> Checked {
-        // A listener asks for links only where two requests that cross do not fight for the last handle.
-        let room = desk.plan.limits.iter().all(|limits| limits.handle_max > 100);
-        if self.links.iter().filter(|link| link.is_own).count() >= desk.plan.links
-            || (self.who == Who::Listener && !(room && desk.random.percent(10)))
-        {
-            return Ok(());
-        }
-        let mut begun = self.sessions.clone();
-        begun.retain(|key| desk.engine.check_session(*key) == Ok(true));
-        let Some(session) = some(&begun, desk.random).copied() else { return Ok(()) };
-        let role = desk.random.pick(&[Role::Sender, Role::Receiver]);
-        let free = self.free_names.iter().position(|(_, free)| *free == role);
-        let name = match free.filter(|_| desk.random.percent(50)) {
-            Some(index) => self.free_names.swap_remove(index).0,
-            None => {
-                format!("{}-{}", if self.who == Who::Client { 'c' } else { 'l' }, desk.ledger.stories.len())
-            }
-        };
-        let snd = desk.random.pick(&[
-            SenderSettleMode::Mixed,
-            SenderSettleMode::Unsettled,
-            SenderSettleMode::Settled,
-        ]);
-        let rcv = desk.random.pick(&[ReceiverSettleMode::First, ReceiverSettleMode::Second]);
-        let credit = draw_credit(desk.random);
-        let mut options = match role {
-            Role::Sender => LinkOptions::sender(name.clone(), "node"),
-            Role::Receiver => LinkOptions::receiver(name.clone(), "node", credit),
-        };
-        let sender = if role == Role::Sender { self.who } else { self.who.other() };
-        let story = desk.ledger.open(name.clone(), sender, (snd, rcv));
-        options.snd_settle_mode = snd;
-        options.rcv_settle_mode = rcv;
-        let mut properties = Fields::default();
-        properties.insert(Symbol::from_static("story"), Value::Ulong(u64::try_from(story).unwrap_or(0)));
-        options.properties = Some(properties);
-        desk.monitor.expect_credit(&name, whole(credit).filter(|_| role == Role::Receiver));
-        match desk.engine.attach(session, options) {
-            Ok(key) => {
-                desk.trace.note(Some(self.who), || {
-                    format!("attaches {name} as {role:?}, {snd:?}, {rcv:?}, {credit:?}: {key:?}")
-                });
-                self.links.push(Link {
-                    key,
-                    session,
-                    story,
-                    role,
-                    state: State::Pending,
-                    is_own: true,
-                    credit,
-                    is_paused: false,
-                    is_blocked: false,
-                    is_empty: false,
-                });
-                Ok(())
-            }
-            Err(LinkError::TooMany(_)) => Ok(()),
-            Err(error) => Err(format!("attach: {error}")),
-        }
-    }
-
-    /// Answers a request, usually with yes.
-    fn answer(&mut self, desk: &mut Desk<'_>) -> Checked {
-        let Some(index) = self.links.iter().position(|link| link.state == State::Requested) else {
-            return Ok(());
-        };
-        let (key, story) = (self.links[index].key, self.links[index].story);
-        if desk.random.percent(15) {
-            let error = ErrorInfo::new(conditions::NOT_FOUND, "no such node");
-            desk.trace.note(Some(self.who), || format!("refuses {}", desk.ledger.stories[story].name));
-            desk.ledger.stories[story].parting[self.who.index()] = Some(Some(error.clone()));
-            desk.engine.refuse(key, error);
-            return self.look_at(index, desk);
-        }
-        let credit = draw_credit(desk.random);
-        let termini = match self.links[index].role {
-            Role::Sender => Termini { source: Some(Source::new("real")), target: None },
-            Role::Receiver => {
-                Termini { source: None, target: Some(TargetArchetype::Target(Target::new("real"))) }
-            }
-        };
-        let name = desk.ledger.stories[story].name.clone();
-        desk.trace.note(Some(self.who), || format!("accepts {name} with {credit:?}"));
-        if self.links[index].role == Role::Receiver {
-            desk.monitor.expect_credit(&name, whole(credit));
-        }
-        match desk.engine.accept(key, termini, credit) {
-            Ok(()) => {
-                self.links[index].state = State::Attached;
-                self.links[index].credit = credit;
-                Ok(())
-            }
-            Err(error) => check_link_end(&error).and_then(|()| self.look_at(index, desk)),
-        }
-    }
-
-    fn detach(&mut self, desk: &mut Desk<'_>) -> Checked {
-        let Some(index) =
-            self.some_link(desk.random, |link| matches!(link.state, State::Attached | State::Pending))
-        else {
-            return Ok(());
-        };
-        let (key, story) = (self.links[index].key, self.links[index].story);
-        let error = reason(desk.random);
-        let closed = desk.random.percent(70);
-        let name = desk.ledger.stories[story].name.clone();
-        desk.trace.note(Some(self.who), || format!("detaches {name}, closed {closed}: {error:?}"));
-        self.give_up(desk, |link| link.key == key);
-        desk.ledger.stories[story].parting[self.who.index()] = Some(error.clone());
-        desk.engine.detach(key, closed, error);
-        self.look_at(index, desk)
-    }
-
-    /// Forgets all links that are over.
-    fn forget(&mut self, desk: &mut Desk<'_>) -> Checked {
-        for link in &self.links {
-            if link.state != State::Ended {
-                continue;
-            }
-            let name = &desk.ledger.stories[link.story].name;
-            if link.is_own && desk.engine.is_link_detached(link.key) {
-                self.free_names.push((name.clone(), link.role));
-            }
-            desk.engine.forget_link(link.key);
-        }
-        self.links.retain(|link| link.state != State::Ended);
-        Ok(())
-    }
-
     fn some_link(&self, random: &mut Random, which: impl Fn(&Link) -> bool) -> Option<usize> {
         let fitting: Vec<_> = (0..self.links.len()).filter(|index| which(&self.links[*index])).collect();
         some(&fitting, random).copied()
@@ -535,6 +392,22 @@ impl App {
         Ok(())
     }
 
+    /// Whether the link may send now.
+    fn has_credit(&mut self, index: usize, desk: &mut Desk<'_>) -> Result<bool, String> {
+        let link = &mut self.links[index];
+        match desk.engine.credit(link.key) {
+            Ok(0) => {
+                link.is_blocked = true;
+                Ok(false)
+            }
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let name = &desk.ledger.stories[link.story].name;
+                Err(format!("{name}: no credit although it is attached: {error}"))
+            }
+        }
+    }
+
     /// Sends one delivery. False if it may not be sent now.
     pub(crate) fn send_on(
         &mut self,
@@ -543,16 +416,11 @@ impl App {
         settled: bool,
         desk: &mut Desk<'_>,
     ) -> Result<bool, String> {
-        let link = &mut self.links[index];
-        let name = &desk.ledger.stories[link.story].name;
-        match desk.engine.credit(link.key) {
-            Ok(0) => {
-                link.is_blocked = true;
-                return Ok(false);
-            }
-            Ok(_) => {}
-            Err(error) => return Err(format!("{name}: no credit although it is attached: {error}")),
+        if !self.has_credit(index, desk)? {
+            return Ok(false);
         }
+        let link = &self.links[index];
+        let name = &desk.ledger.stories[link.story].name;
         let mut delivery = OutgoingDelivery::new(payload.octets(), desk.ledger.next_token());
         delivery.settled = settled;
         delivery.message_format = if desk.random.percent(5) { 7 } else { 0 };
@@ -615,12 +483,15 @@ impl App {
 
     fn on_delivery(&mut self, index: usize, delivery: Incoming, desk: &mut Desk<'_>) -> Checked {
         let link = &self.links[index];
-        let number = desk.ledger.arrived(link.story, &delivery)?;
+        let number = desk.ledger.arrived(link.story, &delivery, link.streams)?;
         let name = &desk.ledger.stories[link.story].name;
         desk.trace.note(Some(self.who), || format!("takes {name} number {number}"));
-        if delivery.settled {
-            desk.monitor.taken_settled(name);
-        } else {
+        if link.streams {
+            self.readings.push(Reading::new(link.key, link.story, number, &delivery, desk));
+        } else if delivery.settled {
+            desk.monitor.taken_settled(desk.engine.channel(link.session), delivery.id);
+        }
+        if !delivery.settled {
             if !desk.engine.is_unsettled(link.key, delivery.id) {
                 return Err(format!("{name}: delivery {number} is settled before its verdict"));
             }
@@ -648,9 +519,14 @@ impl App {
             let name = desk.ledger.stories[held.story].name.clone();
             desk.trace
                 .note(Some(self.who), || format!("decides on {name} number {}: {outcome}", held.number));
-            desk.engine
-                .settle(held.link, held.id, outcome.clone())
-                .map_err(|error| format!("{name}: delivery {} cannot be settled: {error}", held.number))?;
+            match desk.engine.settle(held.link, held.id, outcome.clone()) {
+                Ok(()) => {}
+                // Its sender took it back halfway.
+                Err(SettleError::Revoked) if desk.ledger.is_aborted(held.story, held.number) => continue,
+                Err(error) => {
+                    return Err(format!("{name}: delivery {} cannot be settled: {error}", held.number));
+                }
+            }
             desk.ledger.verdict(held.story, held.number, outcome)?;
             if desk.random.percent(5)
                 && desk.engine.settle(held.link, held.id, Outcome::Released) != Err(SettleError::Revoked)
@@ -719,6 +595,9 @@ impl App {
 
     /// Everything has come to rest, and the connection lives: nothing is missing.
     pub(crate) fn check_rest(&mut self, desk: &mut Desk<'_>) -> Checked {
+        if let Some(reading) = self.readings.first() {
+            return Err(format!("{}: a delivery never ends", desk.ledger.stories[reading.story].name));
+        }
         for link in &self.links {
             let told = &desk.ledger.stories[link.story];
             let name = &told.name;

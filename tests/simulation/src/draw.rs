@@ -12,14 +12,15 @@ pub(crate) fn some<'a, T>(of: &'a [T], random: &mut Random) -> Option<&'a T> {
 
 pub(crate) const fn whole(credit: Credit) -> Option<u32> {
     match credit {
-        Credit::Auto(whole @ 1..) => Some(whole),
+        Credit::Auto(whole @ 1..) | Credit::Bounded { messages: whole, .. } => Some(whole),
         _ => None,
     }
 }
 
 pub(crate) fn draw_credit(random: &mut Random) -> Credit {
-    match random.below(4) {
-        0 => Credit::Manual,
+    match random.below(8) {
+        0..2 => Credit::Manual,
+        2 => Credit::Bounded { messages: random.pick(&[1, 3, 100]), octets: random.pick(&[1, 500, 20_000]) },
         _ => Credit::Auto(random.pick(&[1, 2, 3, 10, 100, 1_000])),
     }
 }

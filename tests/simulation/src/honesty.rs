@@ -34,7 +34,9 @@ pub(crate) fn check_session_end(error: &SessionError) -> Result<(), String> {
 
 pub(crate) fn check_link_end(error: &LinkError) -> Result<(), String> {
     let is_honest = |said: &ErrorInfo| {
-        [conditions::DETACH_FORCED, conditions::NOT_FOUND, conditions::NOT_ALLOWED].contains(&said.condition)
+        let honest =
+            [conditions::DETACH_FORCED, conditions::NOT_FOUND, conditions::NOT_ALLOWED, conditions::STOLEN];
+        honest.contains(&said.condition)
     };
     match error {
         LinkError::Violation(_) => Err(format!("a protocol error: {error}")),

@@ -34,6 +34,8 @@ struct Delivery {
     settled: bool,
     /// Sent settled by the link's mode: its outcome is only that it has left.
     is_told_when_sent: bool,
+    /// It was sent in parts, and taken back before the last of them.
+    is_aborted: bool,
     taken: bool,
     verdict: Option<Outcome>,
     told: Option<Option<Outcome>>,
@@ -134,6 +136,7 @@ impl Ledger {
             tag: entry.tag,
             settled,
             is_told_when_sent,
+            is_aborted: false,
             taken: false,
             verdict: None,
             told: None,
@@ -141,12 +144,49 @@ impl Ledger {
         self.tokens.push((story, told.deliveries.len() - 1));
     }
 
-    /// The receiver took a delivery: it must be the next one that was sent, unchanged. Gives its number on the link.
-    pub(crate) fn arrived(&mut self, story: usize, incoming: &Incoming) -> Result<usize, String> {
+    /// A delivery that is sent in parts is taken back.
+    pub(crate) fn aborted(&mut self, story: usize, number: usize) {
+        self.stories[story].deliveries[number].is_aborted = true;
+    }
+
+    /// Whether a delivery was taken back halfway.
+    pub(crate) fn is_aborted(&self, story: usize, number: usize) -> bool {
+        self.stories[story].deliveries[number].is_aborted
+    }
+
+    /// Whether a delivery is decided, or may have been sent back undecided.
+    pub(crate) fn may_be_settled(&self, story: usize, number: usize) -> bool {
+        let told = &self.stories[story];
+        told.is_given_up || told.deliveries[number].verdict.is_some()
+    }
+
+    /// What a delivery is to have, whole.
+    pub(crate) fn octets(&self, story: usize, number: usize) -> Bytes {
+        self.stories[story].deliveries[number].payload.octets()
+    }
+
+    /// A delivery that is read in parts has been read to its end.
+    pub(crate) const fn read(&mut self) {
+        self.arrived += 1;
+    }
+
+    /// The receiver took a delivery: it must be the next one that was sent, unchanged. Gives its number on the link. Of one
+    /// that is read in parts nothing is there yet.
+    pub(crate) fn arrived(
+        &mut self,
+        story: usize,
+        incoming: &Incoming,
+        in_parts: bool,
+    ) -> Result<usize, String> {
         let told = &mut self.stories[story];
         let has_ended = told.ended[told.sender.other().index()];
-        // What came unsettled on a link that has ended is the sender's again.
-        while has_ended && told.deliveries.get(told.arrived).is_some_and(|delivery| !delivery.settled) {
+        // What was taken back may have been seen by one who reads in parts, and by nobody else. What came unsettled on a link
+        // that has ended is the sender's again.
+        let is_skipped = |delivery: &Delivery| {
+            let is_seen = in_parts && delivery.tag.as_ref() == Some(&incoming.tag);
+            (delivery.is_aborted && !is_seen) || (has_ended && !delivery.settled)
+        };
+        while told.deliveries.get(told.arrived).is_some_and(is_skipped) {
             told.arrived += 1;
         }
         let number = told.arrived;
@@ -155,7 +195,8 @@ impl Ledger {
             .deliveries
             .get_mut(number)
             .ok_or_else(|| format!("{name}: a delivery arrives that was never sent (number {number})"))?;
-        if incoming.payload != delivery.payload.octets() {
+        let expected = if in_parts { Bytes::new() } else { delivery.payload.octets() };
+        if incoming.payload != expected {
             return Err(format!(
                 "{name}: delivery {number} of {} octets arrives changed, lost or out of order ({} octets)",
                 delivery.payload.len(),
@@ -170,7 +211,7 @@ impl Ledger {
         }
         delivery.taken = true;
         told.arrived += 1;
-        self.arrived += 1;
+        self.arrived += u64::from(!in_parts);
         Ok(number)
     }
 
@@ -204,6 +245,7 @@ impl Ledger {
             return Err(format!("{name}: an outcome is told of {number}, which was sent settled"));
         }
         match (&outcome, &delivery.verdict) {
+            (None, _) if delivery.is_aborted => {}
             (None, _) if !is_link_over => {
                 return Err(format!("{name}: no outcome of {number}, although the link lives"));
             }
@@ -254,7 +296,7 @@ impl Ledger {
     pub(crate) fn check_complete(&self, story: usize) -> Result<(), String> {
         let told = &self.stories[story];
         for (number, delivery) in told.deliveries.iter().enumerate() {
-            if !delivery.taken {
+            if !delivery.taken && !delivery.is_aborted {
                 return Err(format!("{}: delivery {number} never arrived", told.name));
             }
             if (!delivery.settled || delivery.is_told_when_sent) && delivery.told.is_none() {
@@ -280,6 +322,7 @@ impl Ledger {
 
     /// Deliveries sent on a link and not yet taken.
     pub(crate) fn under_way(&self, story: usize) -> usize {
-        self.stories[story].deliveries.len() - self.stories[story].arrived
+        let told = &self.stories[story];
+        told.deliveries.iter().skip(told.arrived).filter(|delivery| !delivery.is_aborted).count()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Each run draws its circumstances (limits down to the smallest that are legal, numbers just before they wrap, delays, cuts,
 //! jumps of the clock) and lets a modelled application on each side do what applications do: begin and end sessions, attach,
-//! refuse and detach links, send messages of one frame or hundreds, decide on them in any order and in every way, grant, pause,
+//! refuse, steal and detach links, send messages of one frame or hundreds, whole or part by part, give some up halfway, decide on them in any order and in every way, grant, pause,
 //! drain. Sometimes the listener's application is a queue. The network cuts and joins octets, holds them back, and breaks.
 //!
 //! Two judges watch. A `monitor` beside each engine decodes its octets and keeps books of its own: no frame goes beyond a

@@ -42,6 +42,10 @@ pub struct Plan {
     pub message: u64,
     /// Deliveries of one burst, at most.
     pub burst: u32,
+    /// How often messages are sent, and deliveries read, in parts, in percent.
+    pub streams: u64,
+    /// How often the client speaks before the listener has opened, in percent.
+    pub pipelines: u64,
 }
 
 impl Plan {
@@ -75,6 +79,8 @@ impl Plan {
             links: random.pick(&[1, 2, 4, 12]),
             message: random.pick(&[10, 400, 1_200, 6_000, 40_000]),
             burst: random.pick(&[1, 3, 20, 60]),
+            streams: random.pick(&[0, 0, 20, 80]),
+            pipelines: random.pick(&[0, 50]),
         }
     }
 }
@@ -88,6 +94,7 @@ fn limits(random: &mut Random) -> Limits {
     limits.incoming_window = random.pick(&[1, 2, 3, 7, 50, 2_048]);
     limits.idle_time_out = Duration::from_millis(random.pick(&[0, 500, 2_000, 30_000]));
     limits.max_queued_bytes = random.pick(&[1, 700, 5_000, 1_048_576]);
+    limits.max_stream_bytes = random.pick(&[1, 700, 5_000, 4_194_304]);
     limits.max_message_size = random.pick(&[100, 1_000, 20_000, 16_777_216]);
     limits
 }

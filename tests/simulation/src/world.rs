@@ -111,9 +111,7 @@ impl World {
 
     /// The whole run.
     pub(crate) fn run(&mut self) -> Result<Report, String> {
-        for who in Who::BOTH {
-            self.after(who, false)?;
-        }
+        self.start()?;
         if self.random.percent(85) {
             self.come_to_rest()?;
         }
@@ -154,6 +152,9 @@ impl World {
                     }
                     let is_lazy = self.random.percent(self.plan.lazy);
                     self.after(who, is_lazy)?;
+                } else if who == Who::Client {
+                    self.pipeline()?;
+                    self.after(who, false)?;
                 }
             }
         }
@@ -257,6 +258,14 @@ impl World {
         let answers = 200_000;
         if usage.queued_bytes > limits.max_queued_bytes + frame + answers {
             return Err(format!("{} octets are queued", usage.queued_bytes));
+        }
+        // Octets to be read in parts: as many as the limit says, or one frame.
+        let unread = limits.max_stream_bytes.max(usize::try_from(limits.max_frame_size).unwrap_or(0));
+        if usage.unread_bytes > usage.sessions * unread {
+            return Err(format!(
+                "{} octets wait to be read on {} sessions",
+                usage.unread_bytes, usage.sessions
+            ));
         }
         let unsettled = usage.unsettled_sent + usage.unsettled_received;
         if usage.unsettled_places > 4 * unsettled + 2 * 64 * (usage.sessions + 1) * 2 {
@@ -384,8 +393,21 @@ impl World {
             self.ends[who.index()] = new_end(who, &self.plan, self.now, store);
             self.pipes[who.index()] = Pipe::default();
         }
+        self.start()
+    }
+
+    fn start(&mut self) -> Checked {
+        self.pipeline()?;
         for who in Who::BOTH {
             self.after(who, false)?;
+        }
+        Ok(())
+    }
+
+    /// The client does not wait for the listener's open, at times.
+    fn pipeline(&mut self) -> Checked {
+        if self.random.percent(self.plan.pipelines) {
+            self.with(Who::Client, App::pipeline)?;
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Session {
             )));
         }
         match disposition.role {
-            Role::Receiver => self.on_receiver_disposition(first, last, disposition, io),
+            Role::Receiver => self.on_receiver_disposition(first, last, disposition, links, io),
             Role::Sender => self.on_sender_disposition(first, last, &disposition, links, io),
         }
         Ok(())
@@ -93,6 +93,7 @@ impl Session {
         first: Serial,
         last: Serial,
         disposition: Disposition,
+        links: &mut Links,
         io: &mut Io,
     ) {
         let is_final =
@@ -120,7 +121,10 @@ impl Session {
                 let (link, token, number) = (sent.link, sent.token, sent.number);
                 io.outcome(link, token, number, Some(told(&disposition, id)));
             }
-            self.sent.take(id);
+            let key = self.sent.take(id).filter(|sent| sent.is_streamed).map(|sent| sent.link);
+            if let Some((key, link)) = key.and_then(|key| Some((key, links.get_mut(key.0)?))) {
+                io.signal(key, link);
+            }
             if !disposition.settled {
                 // The receiver waits for us to settle. Only then may a sender speak: RabbitMQ ends the session
                 // over any other disposition from a sender.

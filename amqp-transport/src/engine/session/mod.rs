@@ -57,6 +57,8 @@ struct Sent {
     is_posted: bool,
     /// The peer gave its verdict within a transaction that is not discharged yet.
     is_retired: bool,
+    /// It is sent in parts: its writer may wait for room.
+    is_streamed: bool,
     /// When, as the counters tell the time.
     sent_at: u32,
     /// What it takes to send it again, on a link that can be resumed.
@@ -197,6 +199,7 @@ impl Session {
     pub(crate) fn count(&self, usage: &mut Usage) {
         usage.unsettled_sent += self.sent.len();
         usage.unsettled_received += self.received.len();
+        usage.unread_bytes += self.stream_bytes;
         usage.unsettled_places += self.sent.width() + self.received.width();
     }
 

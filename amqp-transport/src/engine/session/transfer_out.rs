@@ -67,6 +67,7 @@ impl Session {
                 has_outcome: false,
                 is_posted: matches!(delivery.state.as_deref(), Some(DeliveryState::Transactional(_))),
                 is_retired: false,
+                is_streamed: delivery.stream.is_some(),
                 sent_at: io.counters.micros(),
                 kept: delivery.kept.take(),
             });
@@ -126,6 +127,7 @@ impl Session {
             io.outcome(key, delivery.token, number, None);
             delivery.is_told_when_sent = false;
         }
+        delivery.is_told_when_sent = false;
         if delivery.id.is_some() {
             if let Some(stream) = &mut delivery.stream {
                 stream.abort();

@@ -9,6 +9,7 @@ mod link;
 mod pitfalls;
 mod resume;
 mod session;
+mod stream_endings;
 mod streams;
 mod transactions;
 

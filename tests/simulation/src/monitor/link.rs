@@ -5,6 +5,7 @@ use super::session::{Limit, is_after, later};
 use amqp_codec::ByteString;
 use amqp_codec::transport::{Attach, Flow, ReceiverSettleMode, Role, SenderSettleMode, Transfer};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// Tags that are remembered, to see that none is used twice in a row of unsettled deliveries.
 const TAGS: usize = 32;
@@ -35,7 +36,7 @@ pub(super) struct Link {
     /// What a receiver may have granted and hold together, where that is bounded.
     pub(super) whole: Option<u32>,
     /// Deliveries that came settled and are not taken.
-    pub(super) settled_and_waiting: u32,
+    pub(super) settled_and_waiting: BTreeSet<u32>,
 }
 
 impl Link {
@@ -58,16 +59,12 @@ impl Link {
             open_delivery: None,
             tags: Vec::new(),
             whole: None,
-            settled_and_waiting: 0,
+            settled_and_waiting: BTreeSet::new(),
         }
     }
 
     pub(super) const fn is_over(&self) -> bool {
         self.detach_sent && self.detach_received
-    }
-
-    pub(super) fn is_receiver(&self, name: &str) -> bool {
-        self.role == Role::Receiver && self.name == name && !self.is_over()
     }
 
     pub(super) fn forget_the_past(&mut self) {
@@ -193,9 +190,16 @@ impl Link {
         }
     }
 
-    pub(super) fn on_delivery_received(&mut self, transfer: &Transfer) {
+    pub(super) fn on_delivery_received(&mut self, transfer: &Transfer, id: u32) {
         self.delivery_count = self.delivery_count.wrapping_add(1);
-        self.settled_and_waiting += u32::from(transfer.settled.unwrap_or(false));
+        if transfer.settled.unwrap_or(false) {
+            self.settled_and_waiting.insert(id);
+        }
+    }
+
+    /// How many deliveries came settled and are not taken.
+    pub(super) fn settled_waiting(&self) -> u32 {
+        u32::try_from(self.settled_and_waiting.len()).unwrap_or(u32::MAX)
     }
 
     /// Deliveries that were counted since.

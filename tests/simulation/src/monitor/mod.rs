@@ -8,6 +8,7 @@ use crate::stream::{Seen, Stream};
 use crate::trace::{Trace, Who, show};
 use amqp_codec::frame::ProtocolHeader;
 use amqp_codec::transport::{Begin, Open, Performative};
+use amqp_transport::engine::Serial;
 use session::Session;
 use std::collections::BTreeMap;
 
@@ -180,10 +181,13 @@ impl Monitor {
     }
 
     fn on_sent_begin(&mut self, channel: u16, begin: &Begin) -> Result<(), Broken> {
-        let (Some(local), Some(remote)) = (&self.open_sent, &self.open_received) else {
-            return Err("before both opens".into());
-        };
-        if channel > local.channel_max.min(remote.channel_max) {
+        // What the peer's open allows is not known before: the first channel is there in any case (§2.4.5).
+        let theirs = self.open_received.as_ref().map_or(0, |open| open.channel_max);
+        let Some(local) = &self.open_sent else { return Err("before open".into()) };
+        if self.open_received.is_none() && self.who == Who::Listener {
+            return Err("before the client's open".into());
+        }
+        if channel > local.channel_max.min(theirs) {
             return Err("above channel-max".into());
         }
         if self.by_local.contains_key(&channel) {
@@ -270,10 +274,11 @@ impl Monitor {
         self.wholes.insert(name.to_owned(), whole);
     }
 
-    /// A delivery that came settled has been taken from the receiver with this name.
-    pub(crate) fn taken_settled(&mut self, name: &str) {
-        for session in &mut self.sessions {
-            session.taken_settled(name);
+    /// A delivery that came settled has been taken, or read, on the session of this channel.
+    pub(crate) fn taken_settled(&mut self, channel: Option<u16>, id: Serial) {
+        let index = channel.and_then(|channel| self.by_local.get(&channel));
+        if let Some(session) = index.and_then(|index| self.sessions.get_mut(*index)) {
+            session.taken_settled(id.value());
         }
     }
 }

@@ -6,7 +6,7 @@ use amqp_codec::messaging::DeliveryState;
 use amqp_codec::transport::{
     Attach, Begin, Detach, Disposition, Flow, Performative, ReceiverSettleMode, Role, Transfer,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Serial numbers: whether `a` is after `b`.
 pub(super) const fn is_after(a: u32, b: u32) -> bool {
@@ -80,6 +80,8 @@ pub(super) struct Session {
     next_delivery: Option<u32>,
     sent: BTreeMap<u32, Delivery>,
     received: BTreeMap<u32, Delivery>,
+    /// Deliveries that the peer has taken back since output was last taken: a verdict may have been written then.
+    aborted_then: BTreeSet<u32>,
     links: Vec<Link>,
     by_local: BTreeMap<u32, usize>,
     by_remote: BTreeMap<u32, usize>,
@@ -92,6 +94,7 @@ impl Session {
 
     pub(super) fn forget_the_past(&mut self) {
         self.window.forget_the_past();
+        self.aborted_then.clear();
         self.next_incoming_id_then = self.next_incoming_id;
         self.links.iter_mut().for_each(Link::forget_the_past);
     }
@@ -132,7 +135,9 @@ impl Session {
     // ---- what the engine sends ----------------------------------------------------------------------------
 
     pub(super) fn on_sent(&mut self, performative: Performative, payload: usize) -> Result<(), Broken> {
-        if !self.begin_sent || !self.begin_received {
+        // A link may be asked for, and given up, before the session is answered.
+        let may_be_early = matches!(performative, Performative::Detach(_));
+        if !self.begin_sent || !(self.begin_received || may_be_early) {
             return Err("before both begins".into());
         }
         match performative {
@@ -146,9 +151,10 @@ impl Session {
 
     /// `whole`: what the link may grant and hold, if it receives.
     pub(super) fn on_sent_attach(&mut self, attach: &Attach, whole: Option<u32>) -> Result<(), Broken> {
-        if !self.begin_sent || !self.begin_received {
-            return Err("before both begins".into());
+        if !self.begin_sent {
+            return Err("before begin".into());
         }
+        // Before the peer's begin only the first handle is there in any case.
         if attach.handle > self.remote_handle_max {
             return Err(format!("handle {} is above handle-max", attach.handle));
         }
@@ -195,7 +201,7 @@ impl Session {
         if let Some(whole) = link.whole {
             let unsettled = self.received.values().filter(|delivery| delivery.link == index).count();
             let link = &self.links[index];
-            let held = u32::try_from(unsettled).unwrap_or(u32::MAX).saturating_add(link.settled_and_waiting);
+            let held = u32::try_from(unsettled).unwrap_or(u32::MAX).saturating_add(link.settled_waiting());
             // What came after the flow was written does not count.
             let held = held.saturating_sub(link.since(flow.delivery_count));
             let credit = flow.link_credit.unwrap_or(0);
@@ -264,6 +270,9 @@ impl Session {
     }
 
     fn on_sent_verdict(&mut self, id: u32, disposition: &Disposition) -> Result<(), Broken> {
+        if self.aborted_then.remove(&id) {
+            return Ok(());
+        }
         let delivery = self.received.get_mut(&id).ok_or(format!("{id} is settled or never came"))?;
         let link = &self.links[delivery.link];
         if link.detach_sent {
@@ -316,7 +325,7 @@ impl Session {
                 self.links[index].on_attach_received(&attach);
             }
             Performative::Flow(flow) => self.on_received_flow(&flow, is_stale),
-            Performative::Transfer(transfer) => self.on_received_transfer(&transfer),
+            Performative::Transfer(transfer) => self.on_received_transfer(&transfer, is_stale),
             Performative::Disposition(disposition) => self.on_received_disposition(&disposition),
             Performative::Detach(detach) => {
                 if let Some(index) = self.by_remote.remove(&detach.handle) {
@@ -336,7 +345,7 @@ impl Session {
         }
     }
 
-    fn on_received_transfer(&mut self, transfer: &Transfer) {
+    fn on_received_transfer(&mut self, transfer: &Transfer, is_stale: bool) {
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
         let Some(index) = self.by_remote.get(&transfer.handle).copied() else { return };
         let link = &mut self.links[index];
@@ -346,7 +355,7 @@ impl Session {
         let id = match (link.open_delivery, transfer.delivery_id) {
             (Some(id), _) => id,
             (None, Some(id)) => {
-                link.on_delivery_received(transfer);
+                link.on_delivery_received(transfer, id);
                 if !transfer.settled.unwrap_or(false) {
                     self.received.insert(id, Delivery { link: index, has_verdict: false });
                 }
@@ -356,7 +365,10 @@ impl Session {
         };
         link.open_delivery = Some(id).filter(|_| transfer.more && !transfer.aborted);
         if transfer.aborted {
-            self.received.remove(&id);
+            link.settled_and_waiting.remove(&id);
+            if self.received.remove(&id).is_some() && is_stale {
+                self.aborted_then.insert(id);
+            }
         }
     }
 
@@ -389,10 +401,9 @@ impl Session {
         self.links.iter().try_for_each(Link::check_rest)
     }
 
-    pub(super) fn taken_settled(&mut self, name: &str) {
-        let links = self.links.iter_mut();
-        for link in links.filter(|link| link.is_receiver(name)) {
-            link.settled_and_waiting = link.settled_and_waiting.saturating_sub(1);
+    pub(super) fn taken_settled(&mut self, id: u32) {
+        for link in &mut self.links {
+            link.settled_and_waiting.remove(&id);
         }
     }
 }
