@@ -4,7 +4,9 @@
 //! can be tested without waiting. A [`Moment`] is milliseconds since the Unix epoch, the unit in which AMQP speaks of
 //! absolute times (part 1, §1.6.17 `timestamp`).
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 /// A point in time: whole milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +35,8 @@ impl Moment {
 }
 
 /// The broker's clock: the wall clock as it stood when the broker started, moved on by the monotonic clock, so that it
-/// never goes back and a correction of the system's time does not release or expire messages all at once.
+/// never goes back and a correction of the system's time does not release or expire messages all at once. It is that of
+/// the runtime's timers: where a test pauses them, it stands still with them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     started: Instant,

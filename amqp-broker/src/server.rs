@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use amqp_codec::ByteString;
 use amqp_transport::{Identity, LinkScope, ListenerOptions, StaticCredentials};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -144,15 +145,15 @@ impl BrokerBuilder {
         let local_addr = listener.local_addr().map_err(failed)?;
         let store = Arc::new(Store::new(&self.limits, self.queue_defaults.clone(), self.create_on_demand));
         let (stop, stopping) = watch::channel(false);
-        let acceptor = Acceptor {
+        let door = Door {
             options: self.listener_options(anonymous),
             store: Arc::clone(&store),
             limits: self.limits,
             stopping,
         };
-        let task = tokio::spawn(acceptor.run(listener));
+        let task = tokio::spawn(door.clone().run(listener));
         tracing::info!(address = %local_addr, "embedded broker listens");
-        Ok(Broker { store, local_addr, stop, task })
+        Ok(Broker { store, local_addr, stop, task, door })
     }
 
     fn listener_options(&self, anonymous: bool) -> ListenerOptions {
@@ -176,6 +177,7 @@ pub struct Broker {
     local_addr: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    door: Door,
 }
 
 impl Broker {
@@ -245,6 +247,33 @@ impl Broker {
         self.store.delete(name)
     }
 
+    /// Serves one client over a stream of the caller's, such as one in memory, as if it had connected to the broker's
+    /// address; until it leaves or the broker stops. To be spawned, or waited for beside other things.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use amqp_broker::Broker;
+    /// use amqp_transport::ConnectOptions;
+    ///
+    /// let broker = Broker::builder().start().await?;
+    /// let (near, far) = tokio::io::duplex(64 * 1024);
+    /// tokio::spawn(broker.serve(far));
+    /// let connection = ConnectOptions::new("amqp://localhost".parse()?).connect_over(near).await?;
+    /// connection.close().await?;
+    /// broker.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It does not count among [`Limits::max_connections`]. Dropping the future drops the connection.
+    pub fn serve<T>(&self, stream: T) -> impl Future<Output = ()> + Send + use<T>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.door.serve(stream, None)
+    }
+
     /// Stops: takes no more connections, closes those there are and waits until they are closed. The messages are gone
     /// then.
     ///
@@ -287,15 +316,17 @@ pub enum BrokerError {
     },
 }
 
-/// The task that accepts connections, and owns all others.
-struct Acceptor {
+/// Who comes in, and what is there for them.
+#[derive(Clone, Debug)]
+struct Door {
     options: ListenerOptions,
     store: Arc<Store>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
 }
 
-impl Acceptor {
+impl Door {
+    /// The task that accepts connections, and owns them.
     async fn run(self, listener: TcpListener) {
         let mut stopping = self.stopping.clone();
         let mut connections = JoinSet::new();
@@ -305,17 +336,21 @@ impl Acceptor {
         });
         loop {
             tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => break,
+                Some(_) = connections.join_next() => {}
                 accepted = or_pause(listener.accept()) => match accepted {
                     Some((_, peer)) if connections.len() >= self.limits.max_connections => {
                         tracing::warn!(%peer, "connection refused: there are too many");
                     }
                     Some((stream, peer)) => {
-                        connections.spawn(self.connection(stream, peer));
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(%peer, %error, "no-delay not set");
+                        }
+                        connections.spawn(self.serve(stream, Some(peer)));
                     }
                     None => {}
                 },
-                Some(_) = connections.join_next() => {}
-                () = stopped(&mut stopping) => break,
             }
         }
         drop(listener);
@@ -324,26 +359,27 @@ impl Acceptor {
     }
 
     /// Serves one connection, from its first octet.
-    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+    fn serve<T>(&self, stream: T, peer: Option<SocketAddr>) -> impl Future<Output = ()> + Send + use<T>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let options = self.options.clone();
         let store = Arc::clone(&self.store);
         let limits = self.limits.clone();
         let mut stopping = self.stopping.clone();
         async move {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%peer, %error, "no-delay not set");
-            }
             let accepted = tokio::select! {
-                accepted = options.accept(stream) => accepted,
+                biased;
                 () = stopped(&mut stopping) => return,
+                accepted = options.accept(stream) => accepted,
             };
             match accepted {
                 Ok(incoming) => {
                     let authenticated = matches!(incoming.identity(), Identity::User(_));
-                    tracing::debug!(%peer, authenticated, "connection open");
+                    tracing::debug!(?peer, authenticated, "connection open");
                     session::serve(incoming, store, limits, stopping).await;
                 }
-                Err(error) => tracing::debug!(%peer, %error, "connection not opened"),
+                Err(error) => tracing::debug!(?peer, %error, "connection not opened"),
             }
         }
     }

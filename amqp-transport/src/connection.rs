@@ -11,6 +11,7 @@ use crate::net::tls::{TlsError, TlsOptions};
 use crate::net::websocket;
 use crate::peer::Peer;
 use crate::pool::Pool;
+use crate::runtime::clock::now;
 use crate::runtime::driver::drive;
 use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
@@ -221,7 +222,7 @@ impl ConnectOptions {
     }
 
     async fn connect_to_address(self) -> Result<Connection, ConnectError> {
-        let started = Instant::now();
+        let started = now();
         let (host, port) = (self.address.host().to_owned(), self.address.port());
         let tls = if self.address.is_tls() { Some(self.tls.client(&host)?) } else { None };
         let stream = self.in_time(started, "connecting", connect_tcp(&host, port)).await?;
@@ -318,7 +319,7 @@ impl ConnectOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Ok(self.open(stream, Instant::now()).await?)
+        Ok(self.open(stream, now()).await?)
     }
 
     /// Protocol headers, SASL, open. The handshake counts from `started` on.
@@ -438,7 +439,7 @@ impl ConnectionHandle {
 
 impl Drop for ConnectionHandle {
     fn drop(&mut self) {
-        self.shared.act(|state| state.engine.close(None, Instant::now()));
+        self.shared.act(|state| state.engine.close(None, now()));
     }
 }
 
@@ -493,7 +494,7 @@ impl Connection {
 
     async fn close_for(&self, error: Option<ErrorInfo>) -> Result<(), ConnectionError> {
         let shared = &self.handle.shared;
-        shared.act(|state| state.engine.close(error, Instant::now()));
+        shared.act(|state| state.engine.close(error, now()));
         let end = shared
             .wait(&shared.changed, |state| {
                 state.engine.is_ended().then(|| state.engine.end().cloned()).flatten()

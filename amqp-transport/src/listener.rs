@@ -10,6 +10,7 @@ use crate::net::tls::{ServerTls, TlsError, TlsOptions};
 #[cfg(feature = "websocket")]
 use crate::net::websocket;
 use crate::receiver::Receiver;
+use crate::runtime::clock::now;
 use crate::runtime::frame_log::frame_log;
 use crate::runtime::random::random;
 use crate::runtime::shared::Shared;
@@ -181,7 +182,7 @@ impl ListenerOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let started = Instant::now();
+        let started = now();
         let Some(tls) = &self.tls else { return self.accept_over(stream, None, started).await };
         let (stream, certificate) = self.accept_tls(tls, stream, started).await?;
         self.accept_over(stream, certificate, started).await
@@ -210,7 +211,7 @@ impl ListenerOptions {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let started = Instant::now();
+        let started = now();
         match &self.tls {
             None => self.accept_websocket_over(stream, None, started).await,
             Some(tls) => {

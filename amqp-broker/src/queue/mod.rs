@@ -129,6 +129,8 @@ pub(crate) struct Queue {
     delayed: Delayed,
     ready: Ready,
     acquired: BTreeMap<(ConsumerId, Sequence), Message>,
+    /// Consumers whose messages a transaction has, and what they have decided since.
+    lent: BTreeMap<(ConsumerId, Sequence), Option<Verdict>>,
     line: Line,
     /// Room for messages that a transaction may bring.
     reserved: Reserved,
@@ -145,6 +147,7 @@ impl Queue {
             delayed: Delayed::default(),
             ready: Ready::default(),
             acquired: BTreeMap::new(),
+            lent: BTreeMap::new(),
             line: Line::default(),
             reserved: Reserved::default(),
             totals: QueueStats::default(),
@@ -266,7 +269,12 @@ impl Queue {
         now: Moment,
         dead: &mut Vec<Dead>,
     ) -> bool {
-        let Some(mut message) = self.acquired.remove(&(consumer, sequence)) else { return false };
+        let Some(mut message) = self.acquired.remove(&(consumer, sequence)) else {
+            if let Some(late @ None) = self.lent.get_mut(&(consumer, sequence)) {
+                *late = Some(verdict);
+            }
+            return false;
+        };
         match verdict {
             Verdict::Accepted => {
                 self.totals.accepted += 1;

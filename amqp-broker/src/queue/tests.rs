@@ -496,3 +496,34 @@ fn what_a_consumer_writes_on_a_message_does_not_keep_what_was_read_from_it() {
     assert!(read.is_unique());
     assert_eq!(annotation(&buried(&dead, 0), "x-opt-deadletter-description"), "not a job");
 }
+
+#[test]
+fn a_verdict_that_comes_before_its_transaction_is_rolled_back_takes_effect_then() {
+    let holder = ConsumerId(9);
+    let mut queue = queue(|_| {});
+    for (verdict, accepted, dead_letters) in [(Verdict::Accepted, 1, 0), (Verdict::Rejected(None), 1, 1)] {
+        publish(&mut queue, &text("x"), 0);
+        let (sequence, _) = take_one(&mut queue, 0);
+        assert!(queue.lend(A, holder, sequence));
+        let mut dead = Vec::new();
+        assert!(!queue.settle(A, sequence, verdict, at(0), &mut dead), "the transaction has it");
+        queue.give_back(holder, A, sequence, at(0), &mut dead);
+        let stats = queue.stats();
+        assert_eq!((stats.ready, stats.unacknowledged, stats.accepted), (0, 0, accepted));
+        assert_eq!(dead.len(), dead_letters);
+    }
+}
+
+#[test]
+fn a_verdict_that_comes_before_its_transaction_is_committed_changes_nothing() {
+    let holder = ConsumerId(9);
+    let mut queue = queue(|_| {});
+    publish(&mut queue, &text("x"), 0);
+    let (sequence, _) = take_one(&mut queue, 0);
+    assert!(queue.lend(A, holder, sequence));
+    let mut dead = Vec::new();
+    assert!(!queue.settle(A, sequence, Verdict::Released, at(0), &mut dead));
+    queue.settle_lent((holder, A), sequence, Verdict::Accepted, at(0), &mut dead);
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.unacknowledged, stats.accepted), (0, 0, 1));
+}

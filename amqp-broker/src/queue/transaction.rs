@@ -38,12 +38,35 @@ impl Queue {
     }
 
     /// A message that one has is had by another from now on. Says whether the first had it.
-    pub(crate) fn hand_over(&mut self, from: ConsumerId, to: ConsumerId, sequence: Sequence) -> bool {
+    fn hand_over(&mut self, from: ConsumerId, to: ConsumerId, sequence: Sequence) -> bool {
         let message = self.acquired.remove(&(from, sequence));
         message.is_some_and(|message| self.acquired.insert((to, sequence), message).is_none())
     }
 
-    /// Gives a message back to the consumer from which a transaction has it; if that has left, to the queue.
+    /// A message that a consumer has is a transaction's until that is discharged. Says whether the consumer had it.
+    pub(crate) fn lend(&mut self, consumer: ConsumerId, holder: ConsumerId, sequence: Sequence) -> bool {
+        let had = self.hand_over(consumer, holder, sequence);
+        if had {
+            self.lent.insert((consumer, sequence), None);
+        }
+        had
+    }
+
+    /// The transaction that has a message is committed with this verdict.
+    pub(crate) fn settle_lent(
+        &mut self,
+        (holder, consumer): (ConsumerId, ConsumerId),
+        sequence: Sequence,
+        verdict: Verdict,
+        now: Moment,
+        dead: &mut Vec<Dead>,
+    ) {
+        self.lent.remove(&(consumer, sequence));
+        self.settle(holder, sequence, verdict, now, dead);
+    }
+
+    /// Gives a message back to the consumer from which a transaction has it; if that has left, to the queue. What the
+    /// consumer decided meanwhile, because it knew before of the rollback, takes effect now.
     pub(crate) fn give_back(
         &mut self,
         holder: ConsumerId,
@@ -52,10 +75,16 @@ impl Queue {
         now: Moment,
         dead: &mut Vec<Dead>,
     ) {
-        if self.line.contains(consumer) {
-            self.hand_over(holder, consumer, sequence);
-        } else {
-            self.settle(holder, sequence, Verdict::Released, now, dead);
+        match self.lent.remove(&(consumer, sequence)).flatten() {
+            Some(verdict) => {
+                self.settle(holder, sequence, verdict, now, dead);
+            }
+            None if self.line.contains(consumer) => {
+                self.hand_over(holder, consumer, sequence);
+            }
+            None => {
+                self.settle(holder, sequence, Verdict::Released, now, dead);
+            }
         }
     }
 }

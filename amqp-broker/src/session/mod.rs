@@ -55,16 +55,17 @@ pub(crate) async fn serve(
     let mut session = Links { store, limits, management, transactions, tasks: JoinSet::new() };
     loop {
         tokio::select! {
-            request = incoming.next_link() => match request {
-                Some(request) => session.on_request(request),
-                None => break,
-            },
+            biased;
             () = stopped(&mut stopping) => {
                 if let Err(error) = incoming.connection().close().await {
                     tracing::debug!(%error, "connection not closed in an orderly way");
                 }
                 break;
             }
+            request = incoming.next_link() => match request {
+                Some(request) => session.on_request(request),
+                None => break,
+            },
         }
         while session.tasks.try_join_next().is_some() {}
     }

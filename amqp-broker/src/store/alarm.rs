@@ -49,6 +49,7 @@ impl Alarm {
             }
             let sleep = Duration::from_millis((earliest - millis).min(LONGEST_SLEEP_MILLIS));
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(sleep) => {}
                 () = self.moved.notified() => {}
             }

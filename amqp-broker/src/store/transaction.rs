@@ -96,7 +96,7 @@ impl Transaction {
         self.check_limit()?;
         let (queue, consumer) = subscription.place();
         let place = Place { queue: Arc::clone(queue), consumer, sequence };
-        if self.store.with(queue, |state, _, _| state.queue.hand_over(consumer, self.holder, sequence)) {
+        if self.store.with(queue, |state, _, _| state.queue.lend(consumer, self.holder, sequence)) {
             self.retired.push(Retired { place: place.clone(), verdict, is_settled });
         }
         Ok(place)
@@ -132,7 +132,7 @@ impl Transaction {
         }
         for Retired { place, verdict, .. } in std::mem::take(&mut self.retired) {
             self.store.with(&place.queue, |state, now, dead| {
-                state.queue.settle(self.holder, place.sequence, verdict, now, dead);
+                state.queue.settle_lent((self.holder, place.consumer), place.sequence, verdict, now, dead);
             });
         }
         Ok(())
@@ -148,7 +148,8 @@ impl Drop for Transaction {
             self.store.with(&place.queue, |state, now, dead| {
                 if is_settled {
                     // The source's default outcome (§4.4.2).
-                    state.queue.settle(self.holder, place.sequence, Verdict::Released, now, dead);
+                    let holders = (self.holder, place.consumer);
+                    state.queue.settle_lent(holders, place.sequence, Verdict::Released, now, dead);
                 } else {
                     state.queue.give_back(self.holder, place.consumer, place.sequence, now, dead);
                 }

@@ -1,5 +1,6 @@
 //! The I/O task of a connection. It reads as a list of steps: write what waits, read what came, look at the clock.
 
+use super::clock::now;
 use super::input::Input;
 use super::shared::Shared;
 use bytes::{Buf, Bytes};
@@ -10,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 
@@ -97,7 +98,7 @@ struct Driver<'a> {
 impl Driver<'_> {
     /// Takes what the engine wants written and sets the timer. True once the connection is over.
     fn collect(&mut self, timer: Pin<&mut Sleep>) -> bool {
-        let now = Instant::now();
+        let now = now();
         let output = &mut self.output;
         let before = output.len();
         // While much waits for the socket the engine keeps the rest: its queues are the ones that push back.
@@ -260,7 +261,7 @@ impl Driver<'_> {
         self.turn += read;
         self.has_read = true;
         let input = self.input.octets();
-        let now = Instant::now();
+        let now = now();
         self.missing = self.shared.drive(|engine| {
             engine.handle_input(input, now);
             engine.missing(input)

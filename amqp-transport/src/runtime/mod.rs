@@ -1,5 +1,6 @@
 //! The tokio side of a connection: the engine under a short lock, and the one task that carries its octets.
 
+pub(crate) mod clock;
 pub(crate) mod driver;
 pub(crate) mod frame_log;
 mod input;

@@ -6,6 +6,10 @@
 //! refuse, steal and detach links, send messages of one frame or hundreds, whole or part by part, give some up halfway, decide on them in any order and in every way, grant, pause,
 //! drain. Sometimes the listener's application is a queue. The network cuts and joins octets, holds them back, and breaks.
 //!
+//! With every eighth seed several engines are clients of the embedded broker, which runs on a runtime under the same kind of
+//! clock: they publish, consume, decide, control transactions, and break off. What was accepted comes out; once, if nothing
+//! was cut; of a transaction all or nothing.
+//!
 //! Two judges watch. A `monitor` beside each engine decodes its octets and keeps books of its own: no frame goes beyond a
 //! window, a credit, a frame size or a handle-max, no delivery is settled twice. A `ledger` knows what was handed over and
 //! what came of it: everything sent arrives once, unchanged and in order while its link lives, and the sender is told the
@@ -13,6 +17,7 @@
 //! end nothing is held.
 
 mod app;
+mod broker;
 mod draw;
 mod honesty;
 mod ledger;
@@ -26,6 +31,7 @@ mod world;
 
 pub use world::Report;
 
+use broker::Arena;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
@@ -45,10 +51,7 @@ pub struct Failure {
 /// # Errors
 /// What was found.
 pub fn run(seed: u64) -> Result<Report, Failure> {
-    run_once(seed, false).map_err(|(what, _)| {
-        let trace = run_once(seed, true).map_or_else(|(_, trace)| trace, |_| Vec::new());
-        Failure { seed, what, trace }
-    })
+    run_once(seed, false).0.map_err(|what| Failure { seed, what, trace: run_once(seed, true).1 })
 }
 
 /// Runs one seed and tells what happened.
@@ -56,20 +59,35 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 /// # Errors
 /// What was found.
 pub fn run_traced(seed: u64) -> (Result<Report, Failure>, Vec<String>) {
-    let mut world = World::new(seed, true);
-    let done = guarded(&mut world);
-    let trace = world.trace.into_lines();
-    (done.map_err(|what| Failure { seed, what, trace: trace.clone() }), trace)
+    match run_once(seed, true) {
+        (Ok(report), trace) => (Ok(report), trace),
+        (Err(what), trace) => (Err(Failure { seed, what, trace: trace.clone() }), trace),
+    }
 }
 
-fn run_once(seed: u64, is_traced: bool) -> Result<Report, (String, Vec<String>)> {
-    let mut world = World::new(seed, is_traced);
-    guarded(&mut world).map_err(|what| (what, world.trace.into_lines()))
+fn run_once(seed: u64, is_traced: bool) -> (Result<Report, String>, Vec<String>) {
+    if !is_with_broker(seed) {
+        let mut world = World::new(seed, is_traced);
+        let done = guarded(|| world.run());
+        return (done, world.trace.into_lines());
+    }
+    match Arena::new(seed, is_traced) {
+        Ok(mut arena) => {
+            let done = guarded(|| arena.run());
+            (done, arena.into_trace())
+        }
+        Err(error) => (Err(error), Vec::new()),
+    }
+}
+
+/// Every eighth seed is an engine against the broker, the others are two engines.
+const fn is_with_broker(seed: u64) -> bool {
+    seed % 8 == 7
 }
 
 /// A panic of the engine is a fault like any other.
-fn guarded(world: &mut World) -> Result<Report, String> {
-    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
+fn guarded(run: impl FnOnce() -> Result<Report, String>) -> Result<Report, String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("a panic: {}", text.unwrap_or_default()))

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 tests/simulate [OPTIONS]
 
-Runs two AMQP engines on a simulated hostile network, one run for each seed, and keeps an account of every delivery. A seed
-gives the same run everywhere.
+Runs two AMQP engines on a simulated hostile network, one run for each seed, and keeps an account of every delivery. With
+every eighth seed (7, 15, 23, …) engines talk to the embedded broker instead of each other. A seed gives the same run
+everywhere.
 
 Options
   --seeds N    how many seeds (1000)

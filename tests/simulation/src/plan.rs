@@ -85,7 +85,7 @@ impl Plan {
     }
 }
 
-fn limits(random: &mut Random) -> Limits {
+pub(crate) fn limits(random: &mut Random) -> Limits {
     let mut limits = Limits::default();
     limits.max_frame_size = random.pick(&[512, 512, 513, 700, 1_024, 4_096, 65_536]);
     limits.max_outgoing_frame_size = random.pick(&[512, 600, 2_048, 262_144]);
@@ -99,7 +99,7 @@ fn limits(random: &mut Random) -> Limits {
     limits
 }
 
-fn first_id(random: &mut Random) -> u32 {
+pub(crate) fn first_id(random: &mut Random) -> u32 {
     match random.below(4) {
         0 => 0,
         1 => random.between_u32(0, u32::MAX),

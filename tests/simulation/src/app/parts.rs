@@ -7,7 +7,7 @@ use amqp_codec::transport::{ErrorInfo, Role, conditions};
 use amqp_transport::engine::{
     AbortPolicy, DeliveryNumber, Incoming, LinkKey, LinkStatus, OutgoingDelivery, Serial, StreamPart,
 };
-use amqp_transport::{SendError, StreamError};
+use amqp_transport::{LinkError, SendError, StreamError};
 use bytes::{Buf, Bytes};
 
 /// A message of which parts are still to be sent.
@@ -159,6 +159,11 @@ impl App {
                     desk.engine.abort_stream(link, number);
                     Ok(false)
                 };
+            }
+            // Another message on the link was given up, and the link with it: that is still to be heard.
+            Err(SendError::NotSent(LinkError::DetachedLocally)) => {
+                self.writings.swap_remove(index);
+                return Ok(false);
             }
             Err(error) => return Err(format!("{name}: no room although it is attached: {error}")),
         };

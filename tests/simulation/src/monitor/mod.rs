@@ -281,4 +281,12 @@ impl Monitor {
             session.taken_settled(id.value());
         }
     }
+
+    /// The transaction was rolled back within which a verdict was given: there may be another one.
+    pub(crate) fn reverted(&mut self, channel: Option<u16>, id: Serial) {
+        let index = channel.and_then(|channel| self.by_local.get(&channel));
+        if let Some(session) = index.and_then(|index| self.sessions.get_mut(*index)) {
+            session.reverted(id.value());
+        }
+    }
 }

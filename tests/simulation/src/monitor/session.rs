@@ -406,4 +406,10 @@ impl Session {
             link.settled_and_waiting.remove(&id);
         }
     }
+
+    pub(super) fn reverted(&mut self, id: u32) {
+        if let Some(delivery) = self.received.get_mut(&id) {
+            delivery.has_verdict = false;
+        }
+    }
 }
