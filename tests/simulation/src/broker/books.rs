@@ -220,6 +220,9 @@ impl Books {
         }
         message.place = Place::Held { connection, link };
         message.arrivals += 1;
+        // Where it is now shows where it was rejected.
+        message.may_come = [!is_dead, is_dead];
+        message.rejected_on = None;
         self.arrived += 1;
         Ok(number)
     }
