@@ -184,7 +184,11 @@ impl App {
     }
 
     fn on_request(&mut self, key: LinkKey, desk: &mut Desk<'_>) -> Checked {
-        let Some(attach) = desk.engine.remote_attach(key) else { return Ok(()) };
+        let Some(attach) = desk.engine.remote_attach(key) else {
+            // It was given up before anybody heard of it.
+            desk.engine.forget_link(key);
+            return Ok(());
+        };
         let story = attach.properties.as_ref().and_then(|properties| properties.get("story"));
         let Some(Value::Ulong(story)) = story else { return Err("a link property was lost".into()) };
         let story = usize::try_from(*story).unwrap_or(usize::MAX);
@@ -332,6 +336,8 @@ impl App {
             }
         }
         has_acted |= self.write_out(desk)?;
+        // What grew too large may have cost its link.
+        self.hear(desk)?;
         has_acted |= self.read_all(desk)?;
         has_acted |= !self.held.is_empty();
         while !self.held.is_empty() {
