@@ -190,7 +190,22 @@ impl<'a> Decoder<'a> {
         let mut decoder = Self::new(bytes);
         decoder.input = bytes.get(part).unwrap_or_default();
         decoder.behind = behind;
+        decoder.count_items_anew();
         decoder
+    }
+
+    /// This decoder, with other limits.
+    #[inline]
+    pub(crate) const fn under(mut self, limits: Limits) -> Self {
+        self.depth_left = limits.max_depth;
+        self.zero_width_left = limits.max_zero_width;
+        self
+    }
+
+    /// What is left of the limits.
+    #[inline]
+    pub(crate) const fn limits_left(&self) -> Limits {
+        Limits { max_depth: self.depth_left, max_zero_width: self.zero_width_left }
     }
 
     /// A decoder of items that were read before, with all checks, and are now read again one by one.

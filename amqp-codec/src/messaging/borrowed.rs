@@ -6,7 +6,7 @@ use super::sections::{
 };
 use super::{Annotations, AnnotationsRef, ApplicationPropertiesRef, Body, Header, Message, PropertiesRef};
 use crate::composite::Composite;
-use crate::decode::{Decode, DecodeRef, Decoder};
+use crate::decode::{Decode, DecodeRef, Decoder, Limits};
 use crate::encode::Encode;
 use crate::error::DecodeError;
 use crate::types::{ListRef, Value, ValueRef};
@@ -21,8 +21,8 @@ use std::ops::Range;
 /// entries); and the bare message stays as its sender encoded it.
 ///
 /// A section is checked in whole when it is asked for, by the rules of [`Message`], and refused with the same error; what
-/// is then handed out is gone through without errors. Asking twice reads twice. Of the [`Limits`](crate::Limits) the one
-/// for elements without octets holds for each section, not for all of them together.
+/// is then handed out is gone through without errors. Asking twice reads twice. The [`Limits`] are those of the decoder
+/// that found the sections; the one for elements without octets holds for each section, not for all of them together.
 ///
 /// ```
 /// use amqp_codec::messaging::{BodyRef, Header, Message, MessageIdRef, MessageSections, Properties};
@@ -54,6 +54,8 @@ pub struct MessageSections<'a> {
     whole: Range<usize>,
     /// By code, from that of the header.
     parts: [Part; KINDS],
+    /// Those of the decoder that it was found by.
+    limits: Limits,
 }
 
 /// Where the contents of a section are, behind its descriptor; those of the first section, if there are several. The next
@@ -86,9 +88,8 @@ impl<'a> MessageSections<'a> {
     /// A decoder of the contents of a part.
     #[inline]
     fn decoder(&self, part: Part) -> Decoder<'a> {
-        let mut input = Decoder::part(self.bytes, part.contents..self.whole.end);
-        // as it is when the whole message is read
-        input.count_items_anew();
+        // Items are counted against all that follows, as when the whole message is read.
+        let mut input = Decoder::part(self.bytes, part.contents..self.whole.end).under(self.limits);
         input.end_at(part.end);
         input
     }
@@ -192,7 +193,7 @@ impl<'a> MessageSections<'a> {
     /// # Errors
     /// If a section cannot be decoded.
     pub fn to_message(&self) -> Result<Message, DecodeError> {
-        Message::decode(&mut Decoder::part(self.bytes, self.whole.clone()))
+        Message::decode(&mut Decoder::part(self.bytes, self.whole.clone()).under(self.limits))
     }
 
     /// Where the bare message is: behind header and annotations, up to the footer.
@@ -251,7 +252,7 @@ impl<'a> DecodeRef<'a> for MessageSections<'a> {
                 part.end = whole.end - input.remaining();
             }
         }
-        Ok(Self { bytes: input.source(), whole, parts })
+        Ok(Self { bytes: input.source(), whole, parts, limits: input.limits_left() })
     }
 }
 

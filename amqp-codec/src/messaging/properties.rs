@@ -248,6 +248,17 @@ pub enum AnnotationKeyRef<'a> {
     Ulong(u64),
 }
 
+impl<'a> AnnotationKeyRef<'a> {
+    /// The text of a symbol.
+    #[must_use]
+    pub const fn as_str(&self) -> Option<&'a str> {
+        match self {
+            Self::Symbol(symbol) => Some(symbol.as_str()),
+            Self::Ulong(_) => None,
+        }
+    }
+}
+
 impl<'a> DecodeRef<'a> for AnnotationKeyRef<'a> {
     #[inline]
     fn decode_ref(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
@@ -260,10 +271,7 @@ impl<'a> MapKeyRef<'a> for AnnotationKeyRef<'a> {}
 impl Key for AnnotationKeyRef<'_> {
     #[inline]
     fn key_text(&self) -> Option<&str> {
-        match self {
-            Self::Symbol(symbol) => Some(symbol.as_str()),
-            Self::Ulong(_) => None,
-        }
+        self.as_str()
     }
 }
 
