@@ -417,6 +417,14 @@ impl<'a> Decoder<'a> {
         Some(octets)
     }
 
+    /// Takes so many octets, if they are there.
+    #[inline]
+    pub(crate) fn take_octets<const WIDTH: usize>(&mut self) -> Option<[u8; WIDTH]> {
+        let (octets, rest) = self.input.split_first_chunk()?;
+        self.input = rest;
+        Some(*octets)
+    }
+
     /// A text whose format code was taken, borrowed.
     #[inline]
     pub(crate) fn borrowed_text(&mut self, code: u8, form: VariableForm) -> Result<&'a str, DecodeError> {

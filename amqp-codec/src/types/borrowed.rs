@@ -89,10 +89,20 @@ impl<'a> Iterator for ItemsRef<'a> {
     #[inline]
     fn next(&mut self) -> Option<ValueRef<'a>> {
         self.left = self.left.checked_sub(1)?;
+        let input = &mut self.input;
         // They were read before, so there is no error.
         match self.code {
-            None => ValueRef::decode_ref(&mut self.input).ok(),
-            Some(code) => ValueRef::decode_data(code, &mut self.input).ok(),
+            None => ValueRef::decode_ref(input).ok(),
+            // what long arrays are made of
+            Some(code::USHORT) => input.take_octets().map(u16::from_be_bytes).map(ValueRef::Ushort),
+            Some(code::UINT) => input.take_octets().map(u32::from_be_bytes).map(ValueRef::Uint),
+            Some(code::ULONG) => input.take_octets().map(u64::from_be_bytes).map(ValueRef::Ulong),
+            Some(code::SHORT) => input.take_octets().map(i16::from_be_bytes).map(ValueRef::Short),
+            Some(code::INT) => input.take_octets().map(i32::from_be_bytes).map(ValueRef::Int),
+            Some(code::LONG) => input.take_octets().map(i64::from_be_bytes).map(ValueRef::Long),
+            Some(code::FLOAT) => input.take_octets().map(f32::from_be_bytes).map(ValueRef::Float),
+            Some(code::DOUBLE) => input.take_octets().map(f64::from_be_bytes).map(ValueRef::Double),
+            Some(code) => ValueRef::decode_data(code, input).ok(),
         }
     }
 
