@@ -65,7 +65,8 @@ pub(super) fn borrow_transfer(octets: Bytes) -> Candidate {
         let transfer = TransferRef::decode_ref(&mut input)?;
         let sections = MessageSections::decode_ref(&mut input)?;
         black_box((transfer, sections.header()?, sections.properties()?));
-        let annotations = [sections.delivery_annotations()?, sections.message_annotations()?, sections.footer()?];
+        let annotations =
+            [sections.delivery_annotations()?, sections.message_annotations()?, sections.footer()?];
         annotations.into_iter().flatten().flatten().for_each(look);
         sections.application_properties()?.into_iter().flatten().for_each(look);
         Ok::<_, DecodeError>(black_box(sections.data()?).map(<[u8]>::len))
