@@ -8,6 +8,8 @@ pub enum Credit {
     /// Keeps up to this many deliveries coming: those granted and still to arrive, those waiting to be taken
     /// and those taken but unsettled together never exceed the number. Topped up in steps, and always when
     /// nothing is granted any more, so that a slow consumer is never starved. 0 behaves as [`Credit::Manual`].
+    /// A peer may thus fill memory with this many messages of [`Limits::max_message_size`](crate::Limits::max_message_size):
+    /// where that is too much, lower one of the two or take [`Credit::Bounded`].
     Auto(u32),
     /// As [`Credit::Auto`] with `messages`, and no more is asked for while the deliveries that wait or are unsettled have
     /// `octets` together. Between, credit is for as many messages of the usual size as fit, and for one at least: what
