@@ -3,6 +3,7 @@
 
 mod links;
 mod parts;
+mod resume;
 
 use crate::draw::{draw_outcome, reason, some, whole};
 use crate::honesty::{check_link_end, check_session_end};
@@ -20,6 +21,8 @@ use amqp_transport::engine::{
 use amqp_transport::{LinkError, Outcome, SendError, SettleError};
 use bytes::Bytes;
 use parts::{Reading, Writing};
+use resume::Resumable;
+pub(crate) use resume::Suspended;
 use std::time::Instant;
 
 /// What an application works with.
@@ -58,6 +61,8 @@ pub(crate) struct Link {
     /// It hands deliveries over with their first frame.
     streams: bool,
     abort_policy: AbortPolicy,
+    /// There if it can be resumed.
+    resumable: Option<Resumable>,
     /// It has given all its credit up for a while.
     is_paused: bool,
     /// There was no credit when it was last looked for, and no event since.
@@ -70,6 +75,16 @@ impl Link {
     pub(crate) fn is_attached(&self) -> bool {
         self.state == State::Attached
     }
+
+    /// Nothing new may be sent on it.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.resumable.as_ref().is_some_and(|known| known.is_partial)
+    }
+
+    /// Deliveries went on when it was resumed.
+    pub(crate) fn has_resumed(&self) -> bool {
+        self.resumable.as_ref().is_some_and(|known| known.has_resumed)
+    }
 }
 
 /// A delivery taken and not decided.
@@ -79,6 +94,7 @@ struct Held {
     story: usize,
     number: usize,
     id: Serial,
+    tag: Bytes,
 }
 
 /// The application of one end.
@@ -92,6 +108,10 @@ pub(crate) struct App {
     writings: Vec<Writing>,
     /// Deliveries that are read in parts.
     readings: Vec<Reading>,
+    /// Links that have ended and can be resumed.
+    pub(crate) suspended: Vec<Suspended>,
+    /// Links whose sender is here, that have just ended, and the deliveries that were kept of them.
+    to_check_kept: Vec<(usize, Vec<usize>)>,
     /// Names of links that are detached on both sides.
     free_names: Vec<(String, Role)>,
     /// Links whose sender is here and that have just ended.
@@ -111,6 +131,8 @@ impl App {
             held: Vec::new(),
             writings: Vec::new(),
             readings: Vec::new(),
+            suspended: Vec::new(),
+            to_check_kept: Vec::new(),
             free_names: Vec::new(),
             to_check: Vec::new(),
             store,
@@ -132,6 +154,9 @@ impl App {
         }
         for story in std::mem::take(&mut self.to_check) {
             desk.ledger.check_told(story)?;
+        }
+        for (story, kept) in std::mem::take(&mut self.to_check_kept) {
+            desk.ledger.check_kept(story, &kept)?;
         }
         Ok(())
     }
@@ -209,6 +234,7 @@ impl App {
             credit: Credit::Manual,
             streams: false,
             abort_policy: AbortPolicy::Abort,
+            resumable: None,
             is_paused: false,
             is_blocked: false,
             is_empty: false,
@@ -228,7 +254,10 @@ impl App {
         self.readings.iter_mut().filter(|reading| reading.link == key).for_each(Reading::wake);
         let link = &mut self.links[index];
         match desk.engine.link_status(link.key) {
-            LinkStatus::Attached if link.state == State::Pending => link.state = State::Attached,
+            LinkStatus::Attached if link.state == State::Pending => {
+                link.state = State::Attached;
+                self.resolve(index, desk)?;
+            }
             LinkStatus::Ended(error) if link.state != State::Ended => {
                 link.state = State::Ended;
                 self.on_end(index, &error, desk)?;
@@ -258,6 +287,7 @@ impl App {
                 return Err("a delivery could be settled after its link ended".into());
             }
         }
+        self.suspend(index, desk)?;
         self.held.retain(|held| held.link != key);
         // What came settled stays to be taken.
         if role == Role::Sender {
@@ -384,12 +414,15 @@ impl App {
         if self.store.is_some() {
             return self.serve(desk);
         }
-        let Some(index) = self.some_link(desk.random, |link| link.role == Role::Sender && link.is_attached())
-        else {
+        let may_send = |link: &Link| link.role == Role::Sender && link.is_attached() && !link.is_partial();
+        let Some(index) = self.some_link(desk.random, may_send) else {
             return Ok(());
         };
         for _ in 0..desk.random.between_u32(1, desk.plan.burst) {
-            let payload = Payload::draw(desk.random, desk.plan.message);
+            let mut payload = Payload::draw(desk.random, desk.plan.message);
+            if self.links[index].resumable.is_some() {
+                payload = payload.at_least(12);
+            }
             let settled = desk.random.percent(20);
             if !self.send_on(index, payload, settled, desk)? {
                 break;
@@ -430,7 +463,7 @@ impl App {
         let mut delivery = OutgoingDelivery::new(payload.octets(), desk.ledger.next_token());
         delivery.settled = settled;
         delivery.message_format = if desk.random.percent(5) { 7 } else { 0 };
-        if desk.random.percent(10) {
+        if desk.random.percent(10) && link.resumable.is_none() {
             delivery.tag = Some(Bytes::from(format!("tag {:?}", delivery.token)));
         }
         let entry =
@@ -501,7 +534,8 @@ impl App {
             if !desk.engine.is_unsettled(link.key, delivery.id) {
                 return Err(format!("{name}: delivery {number} is settled before its verdict"));
             }
-            self.held.push(Held { link: link.key, story: link.story, number, id: delivery.id });
+            let tag = delivery.tag.clone();
+            self.held.push(Held { link: link.key, story: link.story, number, id: delivery.id, tag });
         }
         if let Some(store) = &mut self.store {
             store.on_delivery((link.story, number), delivery.settled);
@@ -532,6 +566,9 @@ impl App {
                 Err(error) => {
                     return Err(format!("{name}: delivery {} cannot be settled: {error}", held.number));
                 }
+            }
+            if let Some(link) = self.links.iter_mut().find(|link| link.key == held.link) {
+                Self::remember(link, &held.tag, &outcome);
             }
             desk.ledger.verdict(held.story, held.number, outcome)?;
             if desk.random.percent(5)

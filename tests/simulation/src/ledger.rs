@@ -6,6 +6,7 @@ use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, SenderSettleMode};
 use amqp_transport::Outcome;
 use amqp_transport::engine::{Incoming, Token};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// One link from attach to its end, seen from both ends.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(crate) struct Story {
     pub(crate) is_lossy: bool,
     /// The receiver gave the link up, so that what it has not taken is released.
     pub(crate) is_given_up: bool,
+    /// It can be resumed.
+    pub(crate) is_resumable: bool,
+    /// What the receiver held of it when it was attached, by tag, and what it had decided.
+    pub(crate) receiver_holds: BTreeMap<Bytes, Option<Outcome>>,
     /// What each end said when it detached.
     pub(crate) parting: [Option<Option<ErrorInfo>>; 2],
 }
@@ -36,6 +41,8 @@ struct Delivery {
     is_told_when_sent: bool,
     /// It was sent in parts, and taken back before the last of them.
     is_aborted: bool,
+    /// It was decided before its link was resumed: it does not come again.
+    is_silent: bool,
     taken: bool,
     verdict: Option<Outcome>,
     told: Option<Option<Outcome>>,
@@ -55,8 +62,19 @@ impl Payload {
         Self { len: usize::try_from(len).unwrap_or(0), seed: random.next() }
     }
 
+    /// Not smaller than this.
+    pub(crate) fn at_least(self, len: usize) -> Self {
+        Self { len: self.len.max(len), ..self }
+    }
+
     pub(crate) const fn len(self) -> usize {
         self.len
+    }
+
+    /// Whether these are its octets.
+    pub(crate) fn is(self, octets: &Bytes) -> bool {
+        let start = Random::new(self.seed).next().to_be_bytes();
+        self.len == octets.len() && octets.starts_with(&start[..octets.len().min(8)])
     }
 
     pub(crate) fn octets(self) -> Bytes {
@@ -77,6 +95,16 @@ pub(crate) struct Entry {
     pub(crate) message_format: u32,
     pub(crate) tag: Option<Bytes>,
     pub(crate) settled: bool,
+}
+
+/// A delivery that is entered once more, on a link that is resumed.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) payload: Payload,
+    pub(crate) message_format: u32,
+    pub(crate) tag: Option<Bytes>,
+    /// The receiver has decided: it does not come again.
+    pub(crate) silent: Option<Outcome>,
 }
 
 /// All links and deliveries of a run.
@@ -107,6 +135,8 @@ impl Ledger {
             ended: [false; 2],
             is_lossy: false,
             is_given_up: false,
+            is_resumable: false,
+            receiver_holds: BTreeMap::new(),
             parting: [None, None],
         });
         self.stories.len() - 1
@@ -137,11 +167,75 @@ impl Ledger {
             settled,
             is_told_when_sent,
             is_aborted: false,
+            is_silent: false,
             taken: false,
             verdict: None,
             told: None,
         });
         self.tokens.push((story, told.deliveries.len() - 1));
+    }
+
+    /// A token for a delivery of a link that is resumed; what it stands for shows when the link is attached.
+    pub(crate) fn reserve_token(&mut self) -> Token {
+        self.tokens.push((usize::MAX, 0));
+        Token(self.tokens.len() - 1)
+    }
+
+    /// A delivery goes on, on a link that was resumed.
+    pub(crate) fn resumed(&mut self, story: usize, token: Token, again: Again) {
+        let told = &mut self.stories[story];
+        told.deliveries.push(Delivery {
+            payload: again.payload,
+            message_format: again.message_format,
+            tag: again.tag,
+            settled: false,
+            is_told_when_sent: false,
+            is_aborted: false,
+            is_silent: again.silent.is_some(),
+            taken: false,
+            verdict: again.silent,
+            told: None,
+        });
+        self.tokens[token.0] = (story, told.deliveries.len() - 1);
+    }
+
+    /// What was sent last with these octets, on a link that can be resumed, and the verdict that the receiver has to keep: it
+    /// settles second, and the sender was not told.
+    pub(crate) fn sent_before(&self, octets: &Bytes) -> Option<(Payload, Option<&Outcome>)> {
+        let stories = self.stories.iter().rev().filter(|story| story.is_resumable);
+        let (story, delivery) = stories
+            .flat_map(|story| story.deliveries.iter().map(move |delivery| (story, delivery)))
+            .find(|(_, delivery)| delivery.payload.is(octets))?;
+        let is_kept = story.rcv_settle_mode == ReceiverSettleMode::Second && delivery.told == Some(None);
+        let verdict =
+            delivery.verdict.as_ref().filter(|verdict| is_kept && **verdict != Outcome::Unspecified);
+        Some((delivery.payload, verdict))
+    }
+
+    /// The numbers of the deliveries of a link that have these octets.
+    pub(crate) fn places_of(&self, story: usize, payloads: &Vec<&Bytes>) -> Vec<usize> {
+        let deliveries = self.stories[story].deliveries.iter().enumerate();
+        deliveries
+            .filter(|(_, delivery)| payloads.iter().any(|octets| delivery.payload.is(octets)))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// A link that can be resumed has ended: exactly the deliveries without an outcome were kept.
+    pub(crate) fn check_kept(&self, story: usize, kept: &[usize]) -> Result<(), String> {
+        let told = &self.stories[story];
+        for (number, delivery) in told.deliveries.iter().enumerate() {
+            let is_open = !delivery.settled && delivery.told == Some(None);
+            if is_open != kept.contains(&number) {
+                return Err(format!(
+                    "{}: delivery {number} was told as {:?}, and whether it is kept is {}",
+                    told.name,
+                    delivery.told,
+                    kept.contains(&number)
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A delivery that is sent in parts is taken back.
@@ -184,7 +278,7 @@ impl Ledger {
         // that has ended is the sender's again.
         let is_skipped = |delivery: &Delivery| {
             let is_seen = in_parts && delivery.tag.as_ref() == Some(&incoming.tag);
-            (delivery.is_aborted && !is_seen) || (has_ended && !delivery.settled)
+            delivery.is_silent || (delivery.is_aborted && !is_seen) || (has_ended && !delivery.settled)
         };
         while told.deliveries.get(told.arrived).is_some_and(is_skipped) {
             told.arrived += 1;
@@ -236,6 +330,9 @@ impl Ledger {
         let (story, number) =
             *self.tokens.get(token.0).ok_or_else(|| format!("an outcome for the unknown {token:?}"))?;
         self.told += 1;
+        if story == usize::MAX {
+            return Err(format!("{outcome:?} is told of a delivery that was not resumed"));
+        }
         let Story { name, deliveries, is_lossy, is_given_up, .. } = &mut self.stories[story];
         let delivery = &mut deliveries[number];
         if let Some(before) = &delivery.told {
@@ -296,7 +393,7 @@ impl Ledger {
     pub(crate) fn check_complete(&self, story: usize) -> Result<(), String> {
         let told = &self.stories[story];
         for (number, delivery) in told.deliveries.iter().enumerate() {
-            if !delivery.taken && !delivery.is_aborted {
+            if !delivery.taken && !delivery.is_aborted && !delivery.is_silent {
                 return Err(format!("{}: delivery {number} never arrived", told.name));
             }
             if (!delivery.settled || delivery.is_told_when_sent) && delivery.told.is_none() {
@@ -323,6 +420,10 @@ impl Ledger {
     /// Deliveries sent on a link and not yet taken.
     pub(crate) fn under_way(&self, story: usize) -> usize {
         let told = &self.stories[story];
-        told.deliveries.iter().skip(told.arrived).filter(|delivery| !delivery.is_aborted).count()
+        told.deliveries
+            .iter()
+            .skip(told.arrived)
+            .filter(|delivery| !delivery.is_aborted && !delivery.is_silent)
+            .count()
     }
 }

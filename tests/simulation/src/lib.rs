@@ -3,8 +3,9 @@
 //!
 //! Each run draws its circumstances (limits down to the smallest that are legal, numbers just before they wrap, delays, cuts,
 //! jumps of the clock) and lets a modelled application on each side do what applications do: begin and end sessions, attach,
-//! refuse, steal and detach links, send messages of one frame or hundreds, whole or part by part, give some up halfway, decide on them in any order and in every way, grant, pause,
-//! drain. Sometimes the listener's application is a queue. The network cuts and joins octets, holds them back, and breaks.
+//! refuse, steal and detach links, resume those that ended with deliveries unsettled, send messages of one frame or hundreds,
+//! whole or part by part, give some up halfway, decide on them in any order and in every way, grant, pause, drain. Sometimes
+//! the listener's application is a queue. The network cuts and joins octets, holds them back, and breaks.
 //!
 //! With every eighth seed several engines are clients of the embedded broker, which runs on a runtime under the same kind of
 //! clock: they publish, consume, decide, control transactions, and break off. What was accepted comes out; once, if nothing
@@ -13,7 +14,8 @@
 //! Two judges watch. A `monitor` beside each engine decodes its octets and keeps books of its own: no frame goes beyond a
 //! window, a credit, a frame size or a handle-max, no delivery is settled twice. A `ledger` knows what was handed over and
 //! what came of it: everything sent arrives once, unchanged and in order while its link lives, and the sender is told the
-//! verdict that was given, or that there is none because the link ended. At rest nothing is missing and nobody starves; at the
+//! verdict that was given, or that there is none because the link ended; what is unsettled then is kept, and goes on as both
+//! sides' maps say when the link is resumed. At rest nothing is missing and nobody starves; at the
 //! end nothing is held.
 
 mod app;

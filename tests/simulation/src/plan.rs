@@ -44,6 +44,8 @@ pub struct Plan {
     pub burst: u32,
     /// How often messages are sent, and deliveries read, in parts, in percent.
     pub streams: u64,
+    /// How often links can be resumed, in percent.
+    pub resumes: u64,
     /// How often the client speaks before the listener has opened, in percent.
     pub pipelines: u64,
 }
@@ -80,6 +82,7 @@ impl Plan {
             message: random.pick(&[10, 400, 1_200, 6_000, 40_000]),
             burst: random.pick(&[1, 3, 20, 60]),
             streams: random.pick(&[0, 0, 20, 80]),
+            resumes: random.pick(&[0, 40, 90]),
             pipelines: random.pick(&[0, 50]),
         }
     }

@@ -1,13 +1,13 @@
 //! What an application does with sessions and links: it begins and ends them, attaches, answers, refuses, steals, detaches.
 
-use super::{App, Checked, Desk, Link, State};
+use super::{App, Checked, Desk, Link, State, Suspended};
 use crate::draw::{draw_credit, reason, some, whole};
 use crate::honesty::check_link_end;
 use crate::trace::Who;
 use amqp_codec::messaging::{Source, Target, TargetArchetype};
 use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, Role, SenderSettleMode, conditions};
 use amqp_codec::types::{Fields, Symbol, Value};
-use amqp_transport::engine::{AbortPolicy, LinkAnswer, LinkKey, LinkOptions, Termini};
+use amqp_transport::engine::{AbortPolicy, LinkAnswer, LinkKey, LinkOptions, SessionKey, Termini};
 use amqp_transport::{LinkError, SessionError};
 
 impl App {
@@ -103,14 +103,22 @@ impl App {
         let is_hasty = desk.random.percent(20);
         begun.retain(|key| desk.engine.check_session(*key).is_ok_and(|is_begun| is_begun || is_hasty));
         let Some(session) = some(&begun, desk.random).copied() else { return Ok(()) };
+        if desk.random.percent(80)
+            && let Some(suspended) = self.own_suspended(desk)
+        {
+            return self.attach_again(session, suspended, desk);
+        }
         let mut role = desk.random.pick(&[Role::Sender, Role::Receiver]);
-        let stolen = self.some_link(desk.random, |link| link.is_own && link.is_attached()).filter(|index| {
-            // One thief at a time.
-            let is_same = |other: &&Link| {
-                desk.ledger.stories[other.story].name == desk.ledger.stories[self.links[*index].story].name
-            };
-            self.links.iter().filter(is_same).count() == 1
-        });
+        let stolen = self
+            .some_link(desk.random, |link| link.is_own && link.is_attached() && link.resumable.is_none())
+            .filter(|index| {
+                // One thief at a time.
+                let is_same = |other: &&Link| {
+                    desk.ledger.stories[other.story].name
+                        == desk.ledger.stories[self.links[*index].story].name
+                };
+                self.links.iter().filter(is_same).count() == 1
+            });
         let free = self.free_names.iter().position(|(_, free)| *free == role);
         let name = match (stolen.filter(|_| desk.random.percent(10)), free) {
             (Some(index), _) => {
@@ -128,6 +136,25 @@ impl App {
             SenderSettleMode::Settled,
         ]);
         let rcv = desk.random.pick(&[ReceiverSettleMode::First, ReceiverSettleMode::Second]);
+        let is_stolen = self.links.iter().any(|link| desk.ledger.stories[link.story].name == name);
+        let is_resumable = !is_stolen && !desk.plan.is_queue && desk.random.percent(desk.plan.resumes);
+        self.attach_as((name, role, (snd, rcv)), session, is_resumable, None, desk)
+    }
+
+    /// Resumes a link.
+    fn attach_again(&mut self, session: SessionKey, suspended: Suspended, desk: &mut Desk<'_>) -> Checked {
+        let wish = (suspended.name.clone(), suspended.role, suspended.modes);
+        self.attach_as(wish, session, true, Some(suspended), desk)
+    }
+
+    fn attach_as(
+        &mut self,
+        (name, role, (snd, rcv)): (String, Role, (SenderSettleMode, ReceiverSettleMode)),
+        session: SessionKey,
+        is_resumable: bool,
+        suspended: Option<Suspended>,
+        desk: &mut Desk<'_>,
+    ) -> Checked {
         let credit = draw_credit(desk.random);
         let mut options = match role {
             Role::Sender => LinkOptions::sender(name.clone(), "node"),
@@ -137,7 +164,12 @@ impl App {
         let story = desk.ledger.open(name.clone(), sender, (snd, rcv));
         options.snd_settle_mode = snd;
         options.rcv_settle_mode = rcv;
-        options.streams = role == Role::Receiver && desk.random.percent(desk.plan.streams);
+        let mut resumable = None;
+        if is_resumable {
+            let (resumption, known) = Self::resumption(suspended.as_ref(), story, role, desk);
+            (options.resumption, resumable) = (Some(resumption), Some(known));
+        }
+        options.streams = role == Role::Receiver && !is_resumable && desk.random.percent(desk.plan.streams);
         options.abort_policy = abort_policy(desk);
         let (streams, abort_policy) = (options.streams, options.abort_policy);
         let mut properties = Fields::default();
@@ -147,7 +179,7 @@ impl App {
         match desk.engine.attach(session, options) {
             Ok(key) => {
                 desk.trace.note(Some(self.who), || {
-                    format!("attaches {name} as {role:?}, {snd:?}, {rcv:?}, {credit:?}, streams {streams}: {key:?}")
+                    format!("attaches {name} as {role:?}, resumed {}, {snd:?}, {rcv:?}, {credit:?}, streams {streams}: {key:?}", suspended.is_some())
                 });
                 self.links.push(Link {
                     key,
@@ -159,13 +191,17 @@ impl App {
                     credit,
                     streams,
                     abort_policy,
+                    resumable,
                     is_paused: false,
                     is_blocked: false,
                     is_empty: false,
                 });
                 Ok(())
             }
-            Err(LinkError::TooMany(_)) => Ok(()),
+            Err(LinkError::TooMany(_)) => {
+                self.suspended.extend(suspended);
+                Ok(())
+            }
             Err(error) => Err(format!("attach: {error}")),
         }
     }
@@ -200,9 +236,20 @@ impl App {
         // A queue answers for what it has whole.
         answer.streams = self.store.is_none() && desk.random.percent(desk.plan.streams);
         answer.abort_policy = abort_policy(desk);
+        let role = self.links[index].role;
+        let kept = self.kept(&name, role);
+        if desk.ledger.stories[story].is_resumable {
+            let is_resumed = desk.engine.remote_attach(key).is_some_and(|attach| attach.unsettled.is_some());
+            let kept = kept.filter(|_| is_resumed);
+            let (resumption, known) = Self::resumption(kept.as_ref(), story, role, desk);
+            answer.streams = false;
+            answer.resumption = Some(resumption);
+            self.links[index].resumable = Some(known);
+        }
         let (streams, abort_policy) = (answer.streams, answer.abort_policy);
         match desk.engine.accept_with(key, answer) {
             Ok(()) => {
+                self.resolve(index, desk)?;
                 let link = &mut self.links[index];
                 (link.state, link.credit) = (State::Attached, credit);
                 link.streams = streams && link.role == Role::Receiver;
@@ -232,21 +279,26 @@ impl App {
 
     /// Forgets all links that are over.
     pub(super) fn forget(&mut self, desk: &mut Desk<'_>) -> Checked {
+        let mut rest = Vec::new();
         for link in &self.links {
-            if link.state != State::Ended {
+            let name = &desk.ledger.stories[link.story].name;
+            let is_detached = desk.engine.is_link_detached(link.key);
+            let is_kept = self.suspended.iter().any(|kept| kept.name == *name);
+            // The name of one that can be resumed is taken until the peer has detached it too.
+            if link.state != State::Ended || (is_kept && !is_detached) {
+                rest.push(link.key);
                 continue;
             }
-            let name = &desk.ledger.stories[link.story].name;
             let is_stolen = self
                 .links
                 .iter()
                 .any(|other| other.key != link.key && desk.ledger.stories[other.story].name == *name);
-            if link.is_own && !is_stolen && desk.engine.is_link_detached(link.key) {
+            if link.is_own && !is_stolen && !is_kept && is_detached {
                 self.free_names.push((name.clone(), link.role));
             }
             desk.engine.forget_link(link.key);
         }
-        self.links.retain(|link| link.state != State::Ended);
+        self.links.retain(|link| rest.contains(&link.key));
         Ok(())
     }
 }

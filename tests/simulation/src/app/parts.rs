@@ -1,7 +1,7 @@
 //! Messages that an application sends, or reads, part by part: some of them are given up halfway, or settled before they are
 //! whole.
 
-use super::{App, Checked, Desk, State};
+use super::{App, Checked, Desk, Link, State};
 use crate::ledger::{Entry, Payload};
 use amqp_codec::transport::{ErrorInfo, Role, conditions};
 use amqp_transport::engine::{
@@ -90,8 +90,10 @@ impl App {
     }
 
     fn start_writing(&mut self, desk: &mut Desk<'_>) -> Checked {
-        let sender = self.some_link(desk.random, |link| link.role == Role::Sender && link.is_attached());
-        let Some(index) = sender else { return Ok(()) };
+        // What is sent in parts is nowhere to be had again.
+        let may_send =
+            |link: &Link| link.role == Role::Sender && link.is_attached() && link.resumable.is_none();
+        let Some(index) = self.some_link(desk.random, may_send) else { return Ok(()) };
         if !self.has_credit(index, desk)? {
             return Ok(());
         }

@@ -110,6 +110,10 @@ impl Arena {
             let jump = Duration::from_secs(self.random.pick(&[1, 20, 100, 5_000]));
             self.trace.note(None, || format!("the clock jumps by {jump:?}"));
             self.has_jumped = true;
+            for client in self.clients.iter().filter(|client| !client.is_quiet()) {
+                // The broker may give it up before it hears the last of what it said.
+                self.books.lost(client.connection);
+            }
             return self.pass(jump);
         }
         match self.random.below(10) {

@@ -153,7 +153,10 @@ impl Link {
         let settled = transfer.settled.unwrap_or(false);
         match self.snd_settle_mode {
             SenderSettleMode::Settled if !settled => Err("unsettled on a link of settled ones".into()),
-            SenderSettleMode::Unsettled if settled => Err("settled on a link of unsettled ones".into()),
+            // What was decided before the link was resumed is only said to be settled (§2.6.13).
+            SenderSettleMode::Unsettled if settled && !transfer.resume => {
+                Err("settled on a link of unsettled ones".into())
+            }
             _ => Ok(()),
         }
     }
@@ -192,7 +195,7 @@ impl Link {
 
     pub(super) fn on_delivery_received(&mut self, transfer: &Transfer, id: u32) {
         self.delivery_count = self.delivery_count.wrapping_add(1);
-        if transfer.settled.unwrap_or(false) {
+        if transfer.settled.unwrap_or(false) && !transfer.resume {
             self.settled_and_waiting.insert(id);
         }
     }
