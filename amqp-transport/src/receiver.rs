@@ -84,19 +84,29 @@ impl Receiver {
     /// It is about credit that is there: after [`Receiver::pause`], which has taken it back, what was under way may still come.
     ///
     /// # Errors
-    /// Why the link ended; [`LinkError::Timeout`] if the peer has not answered within
-    /// [`Limits::answer`](crate::Limits::answer): it still may.
+    /// Why the link ended; [`LinkError::Timeout`] if nothing has come for [`Limits::answer`](crate::Limits::answer), no
+    /// message and no answer: that still may.
     pub async fn drain(&self) -> Result<(), LinkError> {
-        self.link.shared().act(|state| state.engine.drain(self.link.key))?;
-        self.link
-            .shared()
-            .wait_for_answer(&self.link.changed, |state| match state.engine.is_drain_pending(self.link.key) {
-                Ok(true) => None,
-                Ok(false) => Some(Ok(())),
-                Err(error) => Some(Err(error)),
-            })
-            .await
-            .unwrap_or(Err(LinkError::Timeout("draining a link")))
+        let shared = self.link.shared();
+        shared.act(|state| state.engine.drain(self.link.key))?;
+        loop {
+            let before = self.link.stats();
+            let drained = shared.wait_for_answer(&self.link.changed, |state| {
+                match state.engine.is_drain_pending(self.link.key) {
+                    Ok(true) => None,
+                    Ok(false) => Some(Ok(())),
+                    Err(error) => Some(Err(error)),
+                }
+            });
+            if let Some(drained) = drained.await {
+                return drained;
+            }
+            // What it owes first may be many messages, and large ones.
+            let now = self.link.stats();
+            if (now.deliveries, now.octets) == (before.deliveries, before.octets) {
+                return Err(LinkError::Timeout("draining a link"));
+            }
+        }
     }
 
     /// Whether the link is attached.

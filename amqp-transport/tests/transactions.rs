@@ -604,3 +604,25 @@ async fn a_coordinator_that_does_not_answer_is_not_waited_for_without_end() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_commit_does_not_wait_for_what_others_send_on_the_same_link() {
+    within(async {
+        let limits = with_answer(Duration::from_millis(500));
+        let mut pair = Pair::with(limits, CoordinatorLimits::default()).await;
+        let (sender, receiver) = pair.posting().await;
+        let transaction = pair.declare().await;
+        let post = transaction.deliver(&sender, Message::data("x")).await.unwrap();
+        // It stays unfinished for as long as the commit takes.
+        let mut writer = sender.stream(Payload::from(Vec::new())).await.unwrap();
+        writer.write_data("half").await.unwrap();
+        let (committed, ()) = tokio::join!(transaction.commit(), async {
+            let discharge = pair.control.next().await.unwrap();
+            assert!(!discharge.is_rollback());
+            discharge.done();
+        });
+        committed.unwrap();
+        drop((post, writer, receiver));
+    })
+    .await;
+}

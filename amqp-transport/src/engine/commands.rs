@@ -3,7 +3,7 @@
 use super::credit::Credit;
 use super::event::{DeliveryNumber, Token};
 use super::limits::Limits;
-use super::link::receiver::{Incoming, ReceiverLink};
+use super::link::receiver::{Incoming, ReceiverLink, transaction_of};
 use super::link::resume::UnsettledDelivery;
 use super::link::sender::{Outgoing, SenderLink};
 use super::link::{Kind, Link, LinkState};
@@ -686,6 +686,18 @@ impl Engine {
         self.links.get(key.0).is_none_or(|link| match &link.kind {
             Kind::Sender(sender) => sender.queue.is_empty(),
             Kind::Receiver(_) => true,
+        })
+    }
+
+    /// Whether something that was posted on the link within a transaction has not left whole. It looks at all that waits
+    /// there.
+    #[must_use]
+    pub fn is_posting(&self, key: LinkKey, txn_id: &[u8]) -> bool {
+        self.links.get(key.0).is_some_and(|link| match &link.kind {
+            Kind::Sender(sender) => {
+                sender.queue.iter().any(|delivery| transaction_of(delivery.state.as_deref()) == Some(txn_id))
+            }
+            Kind::Receiver(_) => false,
         })
     }
 

@@ -30,10 +30,11 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long an answer to close, end or detach is awaited. Default 5 s.
     pub close: Duration,
-    /// How long an answer is awaited that a peer can give at once: to begin and attach, to a drain, to the declaration and
-    /// the discharge of a transaction. After it the caller is told, and what was asked for is taken back as if the caller
-    /// had given up. Default 60 s, because some brokers elect a leader of a queue first; zero waits without end. Credit and
-    /// outcomes of messages are no such answers: nothing here bounds the wait for them.
+    /// How long an answer is awaited that a peer can give at once: to begin and attach, to a drain (counted from the last
+    /// message that came), to the declaration and the discharge of a transaction. After it the caller is told, and what was
+    /// asked for is taken back as if the caller had given up. Default 60 s, because some brokers elect a leader of a queue
+    /// first; zero waits without end. Credit and outcomes of messages are no such answers: nothing here bounds the wait for
+    /// them.
     pub answer: Duration,
     /// Transfer frames that the peer may have under way per session. Default 2048.
     pub incoming_window: u32,

@@ -296,7 +296,7 @@ impl Transaction {
         }
         for Posts { sender, count } in posts {
             let link = sender.link();
-            match link.shared().answered(all_sent(&sender)).await {
+            match link.shared().answered(all_sent(&sender, &self.id)).await {
                 Some(Some(error)) if count.open.load(Ordering::SeqCst) > 0 => {
                     return Err(TransactionError::PostLost(error));
                 }
@@ -383,13 +383,14 @@ impl Drop for Transaction {
     }
 }
 
-/// Waits until everything handed over on a link has left; gives why the link ended, if it has.
-async fn all_sent(sender: &Sender) -> Option<LinkError> {
+/// Waits until everything posted on a link within a transaction has left; gives why the link ended, if it has. What others
+/// send there is not waited for.
+async fn all_sent(sender: &Sender, transaction: &TransactionId) -> Option<LinkError> {
     let link = sender.link();
     link.shared()
         .wait(&link.changed, |state| match state.engine.credit(link.key) {
             Err(error) => Some(Some(error)),
-            Ok(_) => state.engine.is_sent(link.key).then_some(None),
+            Ok(_) => (!state.engine.is_posting(link.key, transaction.octets())).then_some(None),
         })
         .await
 }

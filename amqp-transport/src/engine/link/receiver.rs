@@ -166,8 +166,12 @@ impl ReceiverLink {
         self.place(id).and_then(|place| self.inbox.remove(place)).is_some()
     }
 
-    /// The sender wants no outcome of a delivery. False if it does not wait any more.
+    /// The sender wants no outcome of a delivery. False if it does not wait any more, here or for the rest of it.
     pub(crate) fn settle_waiting(&mut self, id: Serial) -> bool {
+        if let Some(partial) = self.partial.as_mut().filter(|partial| partial.delivery.id == id) {
+            partial.delivery.settled = true;
+            return true;
+        }
         let Some(delivery) = self.place(id).and_then(|place| self.inbox.get_mut(place)) else { return false };
         delivery.settled = true;
         if let Some(streams) = &mut self.streams {

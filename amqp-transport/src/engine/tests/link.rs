@@ -282,6 +282,24 @@ fn a_delivery_that_the_sender_takes_back_cannot_be_settled() {
 
 // §2.6.12
 #[test]
+fn a_delivery_that_the_sender_settles_before_it_is_whole_arrives_as_settled() {
+    let (mut script, link) = Scripted::receiving(Credit::Auto(1), Limits::default());
+    script.hears();
+    let mut transfer = Transfer::new(3_u32);
+    (transfer.delivery_id, transfer.delivery_tag, transfer.more) = (Some(0), Some(b"t"[..].into()), true);
+    script.transfers(&transfer, b"\x00\x53");
+    let mut disposition = Disposition::new(Role::Sender, 0_u32);
+    disposition.settled = true;
+    script.says(7, Performative::Disposition(disposition));
+    assert!(flows(&script.hears()).is_empty(), "it uses its credit until it is taken");
+    script.transfers(&Transfer::new(3_u32), b"\x77\x40");
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    assert!(delivery.settled && delivery.payload.len() == 4);
+    assert_eq!(flows(&script.hears()).len(), 1);
+}
+
+// §2.6.12
+#[test]
 fn in_mode_second_the_sender_settles_last() {
     let (mut script, session) = Scripted::begun();
     let mut second = options(Role::Receiver, Credit::Auto(1));
