@@ -160,3 +160,17 @@ fn the_keys_of_borrowed_annotations_tell_their_texts() {
     let keys: Vec<AnnotationKeyRef<'_>> = annotations.iter().map(|(key, _)| key).collect();
     assert_eq!(keys.last(), Some(&AnnotationKeyRef::Ulong(7)));
 }
+
+#[test]
+fn an_empty_list_without_octets_is_no_level_of_nesting() {
+    // As deep as may be: 32 descriptors, and the innermost value.
+    for (innermost, is_legal) in [(0x45, true), (0x40, true), (0x00, false)] {
+        let mut octets = [0x00, 0x53, 0x01].repeat(Limits::default().max_depth);
+        octets.extend([innermost, 0x53, 0x01, 0x40]);
+        let octets = Bytes::from(octets);
+        let owned = Value::decode(&mut Decoder::new(&octets));
+        let borrowed = ValueRef::decode_ref(&mut Decoder::new(&octets)).map(Value::from);
+        assert_eq!(borrowed, owned, "{innermost:#04x}");
+        assert_eq!(owned.is_ok(), is_legal, "{innermost:#04x}");
+    }
+}
