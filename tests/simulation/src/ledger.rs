@@ -25,6 +25,8 @@ pub(crate) struct Story {
     pub(crate) is_given_up: bool,
     /// It can be resumed.
     pub(crate) is_resumable: bool,
+    /// The side that was asked for it has accepted it.
+    pub(crate) is_accepted: bool,
     /// What the receiver held of it when it was attached, by tag, and what it had decided.
     pub(crate) receiver_holds: BTreeMap<Bytes, Option<Outcome>>,
     /// What each end said when it detached.
@@ -136,6 +138,7 @@ impl Ledger {
             is_lossy: false,
             is_given_up: false,
             is_resumable: false,
+            is_accepted: false,
             receiver_holds: BTreeMap::new(),
             parting: [None, None],
         });

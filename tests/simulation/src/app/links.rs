@@ -249,6 +249,7 @@ impl App {
         let (streams, abort_policy) = (answer.streams, answer.abort_policy);
         match desk.engine.accept_with(key, answer) {
             Ok(()) => {
+                desk.ledger.stories[story].is_accepted = true;
                 self.resolve(index, desk)?;
                 let link = &mut self.links[index];
                 (link.state, link.credit) = (State::Attached, credit);

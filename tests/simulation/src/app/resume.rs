@@ -94,7 +94,12 @@ impl App {
         let (is_gone, is_incomplete) =
             (attach.is_none(), attach.is_none_or(|attach| attach.incomplete_unsettled));
         let fates = desk.engine.take_fates(link.key);
-        if is_gone && fates.is_empty() {
+        let told = &desk.ledger.stories[link.story];
+        // A refusal is an attach too (§2.6.3), but nothing is compared then: all is kept as if it had never been asked for.
+        if !told.is_accepted && !fates.is_empty() {
+            return Err(format!("{}: {} fates on a link that nobody accepted", told.name, fates.len()));
+        }
+        if (is_gone && fates.is_empty()) || !told.is_accepted {
             return Ok(());
         }
         known.is_resolved = true;
