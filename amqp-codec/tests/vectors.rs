@@ -7,6 +7,8 @@ mod names;
 mod notation;
 
 use amqp_codec::Bytes;
+use amqp_codec::frame::{FrameHeader, FrameType, ProtocolHeader, decode_amqp_body, decode_sasl_body};
+use amqp_codec::security::SaslFrame;
 use notation::{Kind, check, hex};
 use serde_json::Value as Json;
 
@@ -145,4 +147,32 @@ fn no_flipped_bit_in_a_vector_panics() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_captured_conversation_is_frame_by_frame_what_the_reference_says() {
+    let file: Json = serde_json::from_str(include_str!("fixtures/amqp-1.0.json")).unwrap();
+    let steps = file["transcripts"][0]["steps"].as_array().unwrap();
+    assert!(steps.len() > 30);
+    for step in steps {
+        let octets = unhex(step["hex"].as_str().unwrap());
+        let name = step["performative"].as_str().unwrap();
+        if name == "protocol-header" {
+            assert!(ProtocolHeader::decode(&octets).is_ok(), "{step}");
+            continue;
+        }
+        let header = FrameHeader::decode(&octets).unwrap();
+        assert_eq!(usize::try_from(header.size).unwrap(), octets.len());
+        assert_eq!(step["channel"].as_u64(), Some(header.channel.into()));
+        let found = match header.frame_type {
+            FrameType::Amqp => decode_amqp_body(octets.slice(8..)).unwrap().0.name(),
+            FrameType::Sasl => match decode_sasl_body(octets.slice(8..)).unwrap() {
+                SaslFrame::Mechanisms(_) => "sasl-mechanisms",
+                SaslFrame::Init(_) => "sasl-init",
+                SaslFrame::Outcome(_) => "sasl-outcome",
+                other => panic!("{other:?} in {step}"),
+            },
+        };
+        assert_eq!(found, name);
+    }
 }

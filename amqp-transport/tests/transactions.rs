@@ -355,6 +355,92 @@ async fn a_verdict_that_the_sender_settles_is_taken_back_by_a_rollback() {
     .await;
 }
 
+// §4.4.2
+#[tokio::test]
+async fn a_rollback_that_is_given_up_gives_the_deliveries_back_all_the_same() {
+    within(async {
+        let mut pair = Pair::new().await;
+        let Retired { transaction, sender, told, .. } = pair.retiring(ReceiverSettleMode::Second).await;
+        {
+            let rolling_back = transaction.rollback();
+            tokio::pin!(rolling_back);
+            assert!(is_pending(rolling_back.as_mut()).await);
+        }
+        let discharge = pair.control.next().await.unwrap();
+        assert!(discharge.is_rollback());
+        sender.revert(&told);
+        discharge.done();
+        assert_eq!(sender.next_outcome().await.unwrap().1, Outcome::Released);
+    })
+    .await;
+}
+
+// §4.4.2
+#[tokio::test]
+async fn a_rollback_that_nobody_answers_gives_the_deliveries_back() {
+    within(async {
+        let limits = with_answer(Duration::from_millis(200));
+        let mut pair = Pair::with(limits, CoordinatorLimits::default()).await;
+        let Retired { transaction, sender, .. } = pair.retiring(ReceiverSettleMode::Second).await;
+        let error = transaction.rollback().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Timeout(_)) && error.is_retryable(), "{error}");
+        assert_eq!(sender.next_outcome().await.unwrap().1, Outcome::Released);
+    })
+    .await;
+}
+
+// §4.4.2
+#[tokio::test]
+async fn a_commit_that_nobody_answers_gives_nothing_back() {
+    within(async {
+        let limits = with_answer(Duration::from_millis(200));
+        let mut pair = Pair::with(limits, CoordinatorLimits::default()).await;
+        let Retired { transaction, _receiver: receiver, sender, told } =
+            pair.retiring(ReceiverSettleMode::Second).await;
+        let error = transaction.commit().await.unwrap_err();
+        assert!(matches!(error, TransactionError::Unknown(LinkError::Timeout(_))), "{error}");
+        assert_eq!(receiver.stats().unsettled, 1, "it may be gone, and it may come again");
+        // The coordinator was only slow.
+        let discharge = pair.control.next().await.unwrap();
+        assert!(!discharge.is_rollback());
+        sender.settle(&told, Outcome::Accepted).unwrap();
+        discharge.done();
+        while receiver.stats().unsettled > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+// §4.4.3
+#[tokio::test]
+async fn a_commit_that_is_given_up_after_its_discharge_left_ends_the_acquisition() {
+    within(async {
+        let mut pair = Pair::new().await;
+        let (receiver, sender) = pair.consuming(ReceiverSettleMode::First).await;
+        let transaction = pair.declare().await;
+        transaction.acquire(&receiver).unwrap();
+        while sender.acquisition().is_none() {
+            tokio::task::yield_now().await;
+        }
+        {
+            let committing = transaction.commit();
+            tokio::pin!(committing);
+            assert!(is_pending(committing.as_mut()).await);
+        }
+        let discharge = pair.control.next().await.unwrap();
+        sender.end_acquisition().unwrap();
+        discharge.done();
+        // The next flow says nothing of it any more.
+        receiver.pause().unwrap();
+        while sender.credit() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(sender.acquisition(), None);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_delivery_is_acquired_within_a_transaction() {
     within(async {
@@ -599,8 +685,9 @@ async fn a_coordinator_that_does_not_answer_is_not_waited_for_without_end() {
         assert!(matches!(error, TransactionError::Timeout(_)) && error.is_retryable(), "{error}");
         let error = first.commit().await.unwrap_err();
         assert!(matches!(error, TransactionError::Unknown(LinkError::Timeout(_))), "{error}");
+        // Whatever becomes of this one, it is not committed.
         let error = second.rollback().await.unwrap_err();
-        assert!(matches!(error, TransactionError::Unknown(LinkError::Timeout(_))), "{error}");
+        assert!(matches!(error, TransactionError::Timeout("rolling back a transaction")), "{error}");
     })
     .await;
 }

@@ -4,7 +4,7 @@ use super::channels::Channels;
 use super::copies::Copies;
 use super::event::Event;
 use super::frame_log::{Direction, FrameLog};
-use super::idle::Idle;
+use super::idle::{Idle, announced};
 use super::limits::{Limits, MIN_IDLE_TIME_OUT, MIN_MAX_FRAME_SIZE};
 use super::link::Link;
 use super::link::sender::SenderLink;
@@ -100,8 +100,7 @@ impl Engine {
     pub fn new(side: Side, mut open: Open, limits: Limits, now: Instant) -> Self {
         open.max_frame_size = limits.max_frame_size.max(MIN_MAX_FRAME_SIZE);
         open.channel_max = limits.channel_max;
-        let announced = u32::try_from(limits.idle_time_out.as_millis()).unwrap_or(u32::MAX);
-        open.idle_time_out = (announced > 0).then_some(announced);
+        open.idle_time_out = announced(limits.idle_time_out);
         let mut engine = Self {
             phase: Phase::FirstHeader,
             open,

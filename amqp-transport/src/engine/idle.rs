@@ -13,9 +13,16 @@ pub(crate) struct Idle {
     heartbeat: Option<Duration>,
 }
 
+/// What stands in open.idle-time-out for this limit: whole milliseconds, and at least one, as what is less than can be said
+/// is not nothing.
+pub(crate) fn announced(limit: Duration) -> Option<u32> {
+    (!limit.is_zero()).then(|| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1))
+}
+
 impl Idle {
     pub(crate) fn new(now: Instant, announced: Duration) -> Self {
-        let patience = (!announced.is_zero()).then(|| announced.saturating_mul(2));
+        let patience =
+            (!announced.is_zero()).then(|| announced.max(Duration::from_millis(1)).saturating_mul(2));
         Self { last_received: now, last_sent: now, patience, heartbeat: None }
     }
 
@@ -72,6 +79,18 @@ mod tests {
         let mut idle = Idle::new(start, Duration::ZERO);
         idle.on_open(Some(0));
         assert_eq!(idle.deadline(), None);
+    }
+
+    // §2.4.5
+    #[test]
+    fn a_time_out_below_a_millisecond_is_not_announced_as_none() {
+        assert_eq!(announced(Duration::from_micros(1)), Some(1));
+        assert_eq!(announced(Duration::from_micros(2_999)), Some(2));
+        assert_eq!((announced(Duration::ZERO), announced(Duration::MAX)), (None, Some(u32::MAX)));
+        let start = Instant::now();
+        let idle = Idle::new(start, Duration::from_micros(1));
+        assert!(!idle.is_peer_silent(start + Duration::from_micros(1_999)));
+        assert!(idle.is_peer_silent(start + Duration::from_millis(2)));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub struct Limits {
     /// Highest handle accepted per session: one less than the number of links. Default 255.
     pub handle_max: u32,
     /// Announced idle time-out: the peer lets something be seen at least this often. After twice this time of
-    /// silence the connection is given up. Default 30 s; zero turns the check off.
+    /// silence the connection is given up. In whole milliseconds, at least one; many peers refuse less than a tenth of a
+    /// second, or a second. Default 30 s; zero turns the check off.
     pub idle_time_out: Duration,
     /// From the first octet to the exchanged opens, SASL included; for a client from the connection attempt on.
     /// Default 30 s.
@@ -63,7 +64,9 @@ pub struct Limits {
     /// Octets of partly received messages per connection. Default 64 MiB.
     pub max_partial_bytes: usize,
     /// Octets of the peer's attaches that are kept for as long as their links are attached, per connection: a peer could
-    /// fill each with properties, up to the largest frame. A session on which one more comes is ended. Default 16 MiB.
+    /// fill each with properties, up to the largest frame. A session on which one more comes is ended. They are counted as
+    /// they came; decoded they take more, up to some dozens of times as much where a peer writes only values of one octet.
+    /// Default 16 MiB.
     pub max_attach_bytes: usize,
 }
 

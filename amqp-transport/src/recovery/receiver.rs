@@ -25,8 +25,11 @@ struct ReceiverCore {
     /// For [`Credit::Manual`]: deliveries asked for and not handed out yet.
     asked: AtomicU32,
     is_manual: bool,
-    /// What came settled on links that have ended: nobody will give it again.
+    /// What came settled on the link before: nobody will give it again. The next link is attached once it was taken, so
+    /// that there is never more than one link may hold.
     left: Mutex<VecDeque<Delivery>>,
+    /// The last of it was taken.
+    is_taken: Notify,
 }
 
 impl ReceiverCore {
@@ -55,6 +58,25 @@ impl ReceiverCore {
         self.left().extend(left);
     }
 
+    /// The next of what is left.
+    fn take_left(&self) -> Option<Delivery> {
+        let (delivery, is_last) = {
+            let mut left = self.left();
+            (left.pop_front()?, left.is_empty())
+        };
+        if is_last {
+            self.is_taken.notify_one();
+        }
+        Some(delivery)
+    }
+
+    /// Waits until nothing is left.
+    async fn all_taken(&self) {
+        while !self.left().is_empty() {
+            self.is_taken.notified().await;
+        }
+    }
+
     /// A delivery on its way to the one who receives.
     fn hand_out(&self, delivery: Delivery) -> Delivery {
         if self.is_manual {
@@ -75,6 +97,7 @@ async fn run(core: Arc<ReceiverCore>, client: Arc<Core>, options: ReceiverOption
             biased;
             () = &mut stop => break ClientError::Closed,
             attached = async {
+                core.all_taken().await;
                 // A link that is attached while it is paused would be granted credit first.
                 drop(is_paused.wait_for(|is_paused| !*is_paused).await);
                 keeper.attach(&options).await
@@ -146,6 +169,7 @@ impl RecoveringReceiver {
             asked: AtomicU32::new(0),
             is_manual: options.asks_by_hand(),
             left: Mutex::default(),
+            is_taken: Notify::new(),
         });
         tokio::spawn(run(Arc::clone(&core), Arc::clone(&client.core), options));
         Self { handle: Arc::new(ReceiverHandle { core, _client: Arc::clone(client) }) }
@@ -154,8 +178,8 @@ impl RecoveringReceiver {
     /// The next delivery, from whatever connection there is. Cancel-safe: a delivery is either returned or still waits.
     ///
     /// A delivery belongs to its connection. Once that is lost, [`Delivery::is_revoked`] says so and settling it is a
-    /// [`SettleError`](crate::SettleError): the peer gives the message to somebody again. One that came settled is still
-    /// given.
+    /// [`SettleError`](crate::SettleError): the peer gives the message to somebody again. Those that came settled are still
+    /// given, and the link is attached again once they are.
     ///
     /// # Errors
     /// Why the receiver ended.
@@ -164,8 +188,7 @@ impl RecoveringReceiver {
         let mut attachment = core.attachment.subscribe();
         loop {
             let now = attachment.borrow_and_update().clone();
-            let left = core.left().pop_front();
-            if let Some(delivery) = left {
+            if let Some(delivery) = core.take_left() {
                 return Ok(core.hand_out(delivery));
             }
             match now {
@@ -220,7 +243,8 @@ impl RecoveringReceiver {
         self.handle.core.attachment.subscribe()
     }
 
-    /// Waits until the link is attached.
+    /// Waits until the link is attached. That may be waiting for [`RecoveringReceiver::recv`], which has to give what came
+    /// settled on the link before.
     ///
     /// # Errors
     /// Why it ended.

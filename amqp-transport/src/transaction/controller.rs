@@ -96,7 +96,7 @@ impl Controller {
         match self.sender.send(message).await.map_err(ended)? {
             Outcome::Other(DeliveryState::Declared(declared)) if declared.txn_id.len() <= MAX_TXN_ID => {
                 let id = TransactionId::new(Bytes::copy_from_slice(&declared.txn_id));
-                Ok(Transaction { controller: self, id, used: Mutex::default(), is_discharged: false })
+                Ok(Transaction { controller: self, id, used: Mutex::default(), stage: Stage::Open })
             }
             Outcome::Rejected(error) => Err(TransactionError::NotDeclared(error)),
             outcome => Err(TransactionError::Unexpected(outcome)),
@@ -135,7 +135,18 @@ pub struct Transaction {
     controller: Controller,
     id: TransactionId,
     used: Mutex<Used>,
-    is_discharged: bool,
+    stage: Stage,
+}
+
+/// How far the end of a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The discharge was handed over, and has no answer yet.
+    Discharged {
+        fail: bool,
+    },
+    Over,
 }
 
 /// What was done within a transaction, as far as its end must know.
@@ -287,7 +298,9 @@ impl Transaction {
     /// Dropping the future before the discharge left rolls back; later, the result is not known.
     ///
     /// # Errors
-    /// Why it was rolled back; or [`TransactionError::Unknown`].
+    /// Why it was rolled back; or [`TransactionError::Unknown`]. After that nobody here can tell whether a delivery that was
+    /// settled within the transaction, and that the peer is to settle, is gone: it stays unsettled, and counts against the
+    /// credit of its link, until the peer settles it or the link ends. Close the link to have it decided.
     pub async fn commit(mut self) -> Result<(), TransactionError> {
         // A discharge must not overtake what was posted.
         let posts = std::mem::take(&mut self.used().posts);
@@ -310,14 +323,20 @@ impl Transaction {
         self.discharge(false).await
     }
 
-    /// Rolls back: nothing done within the transaction takes effect (§4.3). Dropping the future does not stop it.
+    /// Rolls back: nothing done within the transaction takes effect (§4.3). Deliveries that were settled within it go back to
+    /// the peer. Dropping the future does not stop it.
     ///
     /// # Errors
-    /// [`TransactionError::UnknownId`] and the like, of a coordinator that had rolled back before.
+    /// [`TransactionError::UnknownId`] and the like, of a coordinator that had rolled back before;
+    /// [`TransactionError::Timeout`] of one that has not answered within [`Limits::answer`](crate::Limits::answer): it was
+    /// told, so nothing takes effect, but until it does as told it may hold what was done; with the controller's link that
+    /// ends, too.
     pub async fn rollback(mut self) -> Result<(), TransactionError> {
         match self.discharge(true).await {
-            // The link is still there, and so may the transaction be.
-            unanswered @ Err(TransactionError::Unknown(LinkError::Timeout(_))) => unanswered,
+            // The link is still there, and so may the transaction be; but it is never committed.
+            Err(TransactionError::Unknown(LinkError::Timeout(_))) => {
+                Err(TransactionError::Timeout("rolling back a transaction"))
+            }
             // With the link everything on it is rolled back.
             Err(TransactionError::Ended(_) | TransactionError::Unknown(_)) => Ok(()),
             result => result,
@@ -332,7 +351,7 @@ impl Transaction {
             return Err(TransactionError::Timeout(DEED));
         };
         let confirmation = delivered.map_err(TransactionError::of_loss)?;
-        self.is_discharged = true;
+        self.stage = Stage::Discharged { fail };
         let result = match link.shared().answered(confirmation).await {
             Some(Ok(Outcome::Accepted)) => Ok(()),
             Some(Ok(Outcome::Rejected(error))) => Err(TransactionError::of_refusal(error)),
@@ -341,6 +360,7 @@ impl Transaction {
             None => Err(TransactionError::Unknown(LinkError::Timeout(DEED))),
         };
         let is_committed = !fail && matches!(result, Ok(()) | Err(TransactionError::Unknown(_)));
+        self.stage = Stage::Over;
         self.let_go(is_committed);
         result
     }
@@ -376,9 +396,14 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if !self.is_discharged {
-            self.controller.sender.leave(self.end(true));
-            self.let_go(false);
+        match self.stage {
+            Stage::Open => {
+                self.controller.sender.leave(self.end(true));
+                self.let_go(false);
+            }
+            // Nobody waits for the answer any more.
+            Stage::Discharged { fail } => self.let_go(!fail),
+            Stage::Over => {}
         }
     }
 }

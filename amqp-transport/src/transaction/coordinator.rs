@@ -130,6 +130,7 @@ impl Coordinator {
             shared: Arc::clone(&self.shared),
             declared: HashMap::new(),
             late: VecDeque::new(),
+            taken_late: 0,
             can_reject,
             end: None,
         })
@@ -175,6 +176,8 @@ pub struct ControlLink {
     declared: HashMap<TransactionId, Instant>,
     /// Those that were open for too long, the newest last.
     late: VecDeque<TransactionId>,
+    /// Requests taken in a row while a transaction was open for too long.
+    taken_late: u32,
     can_reject: bool,
     end: Option<LinkError>,
 }
@@ -186,15 +189,27 @@ impl ControlLink {
     pub async fn next(&mut self) -> Option<Discharge> {
         while self.end.is_none() {
             let oldest = self.oldest();
+            let is_late = oldest.as_ref().is_some_and(|(_, deadline)| *deadline <= Instant::now());
+            // A discharge that came in time but was not taken is one of those that wait, and they are no more than the
+            // credit: they go first. After them a controller that never stops asking keeps no transaction open.
+            if is_late && self.taken_late >= CREDIT {
+                self.taken_late = 0;
+                if let Some((transaction, _)) = oldest {
+                    return Some(self.give_up(transaction));
+                }
+                continue;
+            }
             let received = tokio::select! {
                 biased;
                 received = self.receiver.recv() => received,
-                transaction = too_late(oldest, self.shared.limits.time_out) => {
+                transaction = too_late(oldest) => {
+                    self.taken_late = 0;
                     return Some(self.give_up(transaction));
                 }
             };
             match received {
                 Ok(request) => {
+                    self.taken_late = if is_late { self.taken_late.saturating_add(1) } else { 0 };
                     if let Some(discharge) = self.on_request(request).await {
                         return Some(discharge);
                     }
@@ -207,9 +222,11 @@ impl ControlLink {
         Some(self.rollback(transaction))
     }
 
+    /// The transaction whose time is over first, and when; none if they have as much as they want.
     fn oldest(&self) -> Option<(TransactionId, Instant)> {
-        let oldest = self.declared.iter().min_by_key(|(_, declared)| **declared);
-        oldest.map(|(transaction, declared)| (transaction.clone(), *declared))
+        let time_out = Some(self.shared.limits.time_out).filter(|time_out| !time_out.is_zero())?;
+        let (transaction, declared) = self.declared.iter().min_by_key(|(_, declared)| **declared)?;
+        Some((transaction.clone(), declared.checked_add(time_out)?))
     }
 
     /// The transaction was open for too long.
@@ -312,9 +329,8 @@ impl Drop for ControlLink {
 }
 
 /// Waits until a transaction has been open for too long.
-async fn too_late(oldest: Option<(TransactionId, Instant)>, time_out: Duration) -> TransactionId {
-    let deadline = |declared: Instant| declared.checked_add(time_out).filter(|_| !time_out.is_zero());
-    match oldest.and_then(|(transaction, declared)| Some((transaction, deadline(declared)?))) {
+async fn too_late(oldest: Option<(TransactionId, Instant)>) -> TransactionId {
+    match oldest {
         Some((transaction, deadline)) => {
             tokio::time::sleep_until(deadline).await;
             transaction
@@ -397,6 +413,14 @@ mod tests {
         mode: SenderSettleMode,
         outcomes: &[&'static str],
     ) -> (Connection, Sender, ControlLink) {
+        controlled_within(CoordinatorLimits::default(), mode, outcomes).await
+    }
+
+    async fn controlled_within(
+        limits: CoordinatorLimits,
+        mode: SenderSettleMode,
+        outcomes: &[&'static str],
+    ) -> (Connection, Sender, ControlLink) {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let anyone = StaticCredentials { anonymous: true, users: Vec::new() };
         let listener = ListenerOptions::new("resource").authenticator(Arc::new(anyone));
@@ -411,7 +435,7 @@ mod tests {
         link.termini = Termini { source: Some(source), target };
         link.snd_settle_mode = mode;
         let (link, control) = tokio::join!(session.attach(link), async {
-            Coordinator::new().accept(incoming.next_link().await.unwrap()).unwrap()
+            Coordinator::with_limits(limits).accept(incoming.next_link().await.unwrap()).unwrap()
         });
         (client, Sender::new(link.unwrap()), control)
     }
@@ -428,6 +452,33 @@ mod tests {
             },
             discharge = control.next() => unreachable!("{discharge:?}"),
         }
+    }
+
+    // §4.5.8
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_that_never_stops_asking_keeps_no_transaction_open_beyond_its_time() {
+        let limits = CoordinatorLimits { time_out: Duration::from_secs(1), ..CoordinatorLimits::default() };
+        let (_client, sender, mut control) =
+            controlled_within(limits, SenderSettleMode::Unsettled, &[]).await;
+        let declare = || Control::Declare(Declare::new()).to_message();
+        let declared = tokio::select! {
+            declared = sender.send(declare()) => declared.unwrap(),
+            discharge = control.next() => unreachable!("{discharge:?}"),
+        };
+        let Outcome::Other(DeliveryState::Declared(declared)) = declared else { unreachable!("{declared}") };
+        for _ in 0..3 {
+            sender.try_deliver(declare()).unwrap();
+        }
+        while control.receiver.queued() < 3 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        // As many as may wait have been taken since the time was over, but for one.
+        control.taken_late = CREDIT - 1;
+        let late = control.next().await.unwrap();
+        assert!(late.is_rollback());
+        assert_eq!(*late.transaction(), TransactionId::new(Bytes::copy_from_slice(&declared.txn_id)));
+        assert_eq!(control.receiver.queued(), 2, "the next request waits");
     }
 
     // §4.3

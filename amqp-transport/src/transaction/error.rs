@@ -20,7 +20,7 @@ pub enum TransactionError {
     /// committed is not known.
     #[error("it is not known whether the transaction was committed: {0}")]
     Unknown(LinkError),
-    /// The coordinator did not answer a declaration, or gave no credit for a discharge, within
+    /// The coordinator did not answer a declaration or a rollback, or gave no credit for a discharge, within
     /// [`Limits::answer`](crate::Limits::answer). What was done within the transaction has no effect.
     #[error("the coordinator did not answer in time while {0}")]
     Timeout(&'static str),

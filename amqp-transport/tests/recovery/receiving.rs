@@ -1,11 +1,11 @@
 //! What becomes of deliveries.
 
-use crate::peer::{Peer, id_of};
+use crate::peer::{Peer, id_of, message};
 use crate::wire::{Cut, Wire};
 use crate::{client_of, until, within};
 use amqp_codec::transport::SenderSettleMode;
-use amqp_transport::recovery::{ClientError, ClientState};
-use amqp_transport::{Credit, Limits, ReceiverOptions, SettleError};
+use amqp_transport::recovery::{Attachment, ClientError, ClientState};
+use amqp_transport::{Credit, Limits, ReceiverOptions, SenderOptions, SettleError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -169,6 +169,36 @@ async fn what_came_settled_before_a_connection_was_lost_is_still_received() {
         for id in 0..10 {
             assert_eq!(id_of(&receiver.recv().await.unwrap().message().unwrap()), id);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_before_what_came_settled_was_taken() {
+    within(async {
+        let peer = Peer::start().await;
+        let client = client_of([peer.address]).connect().await.unwrap();
+        let options =
+            ReceiverOptions::new("q").credit(Credit::Auto(10)).sender_settle_mode(SenderSettleMode::Settled);
+        let receiver = client.receiver(options).await.unwrap();
+        let connection = client.connected().await.unwrap();
+        peer.store.put(0..30);
+        peer.store.until(|store| store.queue.lock().unwrap().len() == 20).await;
+        let (address, store) = peer.stop().await;
+        connection.closed().await;
+        until(&client, |state| matches!(state, ClientState::Waiting { .. })).await;
+        let _peer = Peer::at(address, Arc::clone(&store), Limits::default()).await;
+        // A link that is asked for later is there, and this one is not.
+        let sender = client.sender(SenderOptions::new("other")).await.unwrap();
+        for id in 100..110 {
+            sender.send(message(id)).await.unwrap().accepted().unwrap();
+        }
+        assert!(matches!(*receiver.attachment().borrow(), Attachment::Pending));
+        assert_eq!(*store.asked.lock().unwrap(), 2);
+        for id in 0..30 {
+            assert_eq!(id_of(&receiver.recv().await.unwrap().message().unwrap()), id);
+        }
+        assert_eq!(*store.asked.lock().unwrap(), 3);
     })
     .await;
 }

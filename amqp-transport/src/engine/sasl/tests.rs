@@ -595,6 +595,37 @@ fn external_is_offered_only_with_a_certificate_and_speaks_for_its_subject_alone(
     }
 }
 
+// Peers that wait for a response that is there, if empty, hang or refuse without one.
+#[test]
+fn external_begins_with_empty_octets_and_answers_an_empty_challenge() {
+    let limits = Limits::default();
+    let mut client = client_layer();
+    let mut hears = |frame| client.on_listeners(Ok(frame), &Sasl::External, None, &limits);
+    let offered = vec![Symbol::from_static("PLAIN"), Symbol::from_static("EXTERNAL")];
+    match hears(SaslFrame::Mechanisms(amqp_codec::security::SaslMechanisms {
+        sasl_server_mechanisms: offered,
+    })) {
+        Progress::Reply(SaslFrame::Init(init)) => {
+            assert_eq!(init.mechanism.as_str(), "EXTERNAL");
+            assert_eq!(init.initial_response.as_deref().map(|octets| octets.len()), Some(0));
+        }
+        other => panic!("{other:?}"),
+    }
+    match hears(SaslFrame::Challenge(SaslChallenge::new(Bytes::new()))) {
+        Progress::Reply(SaslFrame::Response(response)) => assert!(response.response.is_empty()),
+        other => panic!("{other:?}"),
+    }
+    let outcome = hears(SaslFrame::Outcome(SaslOutcome::new(SaslCode::Ok)));
+    assert!(matches!(outcome, Progress::Authenticated(..)), "{outcome:?}");
+}
+
+// §5.3.3
+#[test]
+fn a_listener_with_nothing_to_offer_offers_no_empty_list() {
+    let (_, offer) = listener_layer(&Everyone::default());
+    assert_eq!(offer, None);
+}
+
 fn certificate() -> ClientCertificate {
     let mut parameters = rcgen::CertificateParams::new(vec!["reports.example".to_owned()]).unwrap();
     parameters.distinguished_name = rcgen::DistinguishedName::new();

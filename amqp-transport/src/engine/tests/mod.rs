@@ -7,6 +7,7 @@ mod gaps;
 mod hostile;
 mod link;
 mod pitfalls;
+mod reference;
 mod resume;
 mod session;
 mod stream_endings;

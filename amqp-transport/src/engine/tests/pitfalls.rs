@@ -270,6 +270,32 @@ fn a_refusal_repeats_the_settle_modes_and_leaves_the_session_alone() {
 
 // §2.6.3
 #[test]
+fn only_the_terminus_at_the_peer_tells_a_refusal() {
+    // What the answer says of the terminus at this side is an echo.
+    let (mut script, session) = Scripted::begun();
+    let sender = script.engine.attach(session, options(Role::Sender, Credit::Manual)).unwrap();
+    let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+    attach.target = Some(TargetArchetype::Target(Target::new("q")));
+    script.says(7, Performative::Attach(Box::new(attach)));
+    assert_eq!(script.engine.link_status(sender), LinkStatus::Attached);
+    let (mut script, session) = Scripted::begun();
+    let receiver = script.engine.attach(session, options(Role::Receiver, Credit::Auto(5))).unwrap();
+    let mut attach = Attach::new("link", 3_u32, Role::Sender);
+    (attach.target, attach.initial_delivery_count) =
+        (Some(TargetArchetype::Target(Target::new("q"))), Some(0));
+    script.says(7, Performative::Attach(Box::new(attach)));
+    assert_eq!(script.engine.link_status(receiver), LinkStatus::Pending, "the reason is still to come");
+    let mut detach = Detach::new(3_u32);
+    (detach.closed, detach.error) = (true, Some(ErrorInfo::new(conditions::NOT_FOUND, "no such node")));
+    script.says(7, Performative::Detach(detach));
+    let LinkStatus::Ended(LinkError::Refused(Some(error))) = script.engine.link_status(receiver) else {
+        panic!()
+    };
+    assert_eq!(error.condition, conditions::NOT_FOUND);
+}
+
+// §2.6.3
+#[test]
 fn an_attach_answers_the_older_of_two_links_of_one_name() {
     let (mut script, session) = Scripted::begun();
     let mut other = options(Role::Sender, Credit::Manual);
@@ -348,6 +374,17 @@ fn an_error_with_an_unknown_condition_is_an_error_like_any_other() {
     detach.error = Some(ErrorInfo::new(Symbol::from_static("vendor:odd"), ""));
     script.says(7, Performative::Detach(detach));
     assert!(matches!(script.engine.link_status(link), LinkStatus::Ended(LinkError::DetachedByPeer(Some(_)))));
+}
+
+// §2.8.14
+#[test]
+fn an_error_without_a_condition_is_an_error_of_the_peer_and_no_more() {
+    let (mut script, link) = Scripted::sending(100, 5);
+    script.hears();
+    // A detach of handle 3 whose error is a list without any field.
+    script.feed(b"\0\0\0\x15\x02\0\0\x07\0\x53\x16\xc0\x08\x03\x52\x03\x41\0\x53\x1d\x45");
+    assert!(matches!(script.engine.link_status(link), LinkStatus::Ended(_)));
+    assert_eq!(script.closes_with(), conditions::DECODE_ERROR);
 }
 
 // §2.6.7
@@ -445,6 +482,38 @@ fn what_is_settled_stays_as_it_was_settled() {
         script.says(7, Performative::Disposition(disposition));
     }
     assert_eq!(script.outcomes(), [Some(Outcome::Rejected(None))]);
+}
+
+// §2.6.12
+#[test]
+fn what_the_receiver_does_counts_and_not_the_mode_that_it_was_asked_for() {
+    for (asked, answers) in [
+        (ReceiverSettleMode::Second, ReceiverSettleMode::First),
+        (ReceiverSettleMode::First, ReceiverSettleMode::Second),
+    ] {
+        let (mut script, session) = Scripted::begun();
+        let mut wanted = options(Role::Sender, Credit::Manual);
+        wanted.rcv_settle_mode = asked;
+        let link = script.engine.attach(session, wanted).unwrap();
+        let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+        attach.target = Some(TargetArchetype::Target(Target::new("q")));
+        attach.rcv_settle_mode = answers;
+        script.says(7, Performative::Attach(Box::new(attach)));
+        script.grants(100, 0, 0, 5);
+        script.sends(link, b"x");
+        script.hears();
+        let mut disposition = Disposition::new(Role::Receiver, 0_u32);
+        disposition.settled = answers == ReceiverSettleMode::First;
+        disposition.state = Some(DeliveryState::Accepted);
+        script.says(7, Performative::Disposition(disposition));
+        assert_eq!(script.outcomes(), [Some(Outcome::Accepted)]);
+        let settles = script
+            .hears()
+            .iter()
+            .any(|(_, performative, _)| matches!(performative, Performative::Disposition(it) if it.settled));
+        assert_eq!(settles, answers == ReceiverSettleMode::Second, "who settles last is told once");
+        assert_eq!(script.engine.link_stats(link).unsettled, 0);
+    }
 }
 
 // §2.7.6
