@@ -150,6 +150,18 @@ impl Session {
     }
 
     pub(crate) async fn attach(&self, options: LinkOptions) -> Result<Arc<LinkHandle>, LinkError> {
+        match self.attach_or_end(options).await? {
+            (link, None) => Ok(link),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// Attaches a link, and why it is over already, if it is. It may have been attached before that: then what came of it is
+    /// still to be had from the engine as long as the handle lives.
+    pub(crate) async fn attach_or_end(
+        &self,
+        options: LinkOptions,
+    ) -> Result<(Arc<LinkHandle>, Option<LinkError>), LinkError> {
         self.check_offered(&options)?;
         let shared = self.handle.shared();
         let name = options.name.to_string();
@@ -185,8 +197,13 @@ impl Session {
             Ok(_) => tracing::debug!(parent: &link.span, "link attached"),
             Err(error) => tracing::debug!(parent: &link.span, %error, "link not attached"),
         }
-        link.remote_attach = attached?;
-        Ok(Arc::new(link))
+        match attached {
+            Ok(remote) => {
+                link.remote_attach = remote;
+                Ok((Arc::new(link), None))
+            }
+            Err(error) => Ok((Arc::new(link), Some(error))),
+        }
     }
 
     /// Why a link is not attached although the peer had time enough. One that answered without its terminus refuses, and

@@ -22,10 +22,12 @@ impl Engine {
             Kind::Sender(sender) => {
                 let next_tag = sender.next_tag();
                 let resume = sender.resume.as_mut()?;
-                let mut deliveries = std::mem::take(&mut resume.unsettled);
+                let mut unsettled = std::mem::take(&mut resume.unsettled);
+                // Of two with one number the first is one that the peer did not tell of.
+                unsettled.sort_by_key(|(number, _)| *number);
                 // It never came to a comparison.
-                deliveries
-                    .extend(std::mem::take(&mut resume.wanted).into_iter().map(|(delivery, _)| delivery));
+                let wanted = std::mem::take(&mut resume.wanted).into_iter().map(|(delivery, _)| delivery);
+                let deliveries = unsettled.into_iter().map(|(_, delivery)| delivery).chain(wanted).collect();
                 Some(Unsettled { deliveries, verdicts: Vec::new(), next_tag })
             }
             Kind::Receiver(receiver) => {

@@ -40,8 +40,8 @@ pub enum Fate {
 /// What a resumable sender keeps beside its deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct SenderResume {
-    /// What was unsettled when the link ended.
-    pub(crate) unsettled: Vec<UnsettledDelivery>,
+    /// What was unsettled when the link ended, and its number; what the peer did not tell of has that of the next delivery.
+    pub(crate) unsettled: Vec<(DeliveryNumber, UnsettledDelivery)>,
     /// What is to be resolved once the peer has told what it has.
     pub(crate) wanted: Vec<(UnsettledDelivery, Token)>,
     /// What became of it, once resolved.
@@ -83,6 +83,8 @@ pub(crate) fn resolve(remote: Option<&Value>) -> Resolution {
         Some(Value::Null) => Resolution::Whole,
         Some(state) => match DeliveryState::from_bytes(state.to_bytes()) {
             Ok(DeliveryState::Received(point)) => Resolution::From(point),
+            // Not decided yet: its transaction may be rolled back (§4.4.2).
+            Ok(DeliveryState::Transactional(_)) => Resolution::Whole,
             Ok(state) => Resolution::Settle(state),
             Err(_) => Resolution::Whole,
         },
@@ -157,6 +159,7 @@ pub(crate) fn unsettled_map<'a>(
 mod tests {
     use super::*;
     use amqp_codec::messaging::Message;
+    use amqp_codec::transactions::TransactionalState;
 
     fn entry(state: DeliveryState) -> Value {
         Value::from_bytes(state.to_bytes()).unwrap()
@@ -173,6 +176,9 @@ mod tests {
             resolve(Some(&entry(DeliveryState::Released))),
             Resolution::Settle(DeliveryState::Released)
         );
+        let within = TransactionalState { txn_id: Bytes::from_static(b"one"), outcome: None };
+        let within = entry(DeliveryState::Transactional(Box::new(within)));
+        assert_eq!(resolve(Some(&within)), Resolution::Whole, "the discharge would decide");
         assert_eq!(resolve(Some(&Value::Bool(true))), Resolution::Whole, "no state at all");
     }
 

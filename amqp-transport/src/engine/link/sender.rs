@@ -150,6 +150,11 @@ impl SenderLink {
         self.next_tag = next;
     }
 
+    /// The number of the delivery that is handed over next.
+    pub(crate) const fn next_number(&self) -> DeliveryNumber {
+        DeliveryNumber(self.next_number)
+    }
+
     pub(crate) fn push(&mut self, mut delivery: Outgoing) -> DeliveryNumber {
         let number = DeliveryNumber(self.next_number);
         self.next_number += 1;

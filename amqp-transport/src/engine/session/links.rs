@@ -246,7 +246,7 @@ impl Session {
                     if !sent.has_outcome {
                         io.outcome(key, sent.token, sent.number, None);
                         if let (Some(resume), Some(kept)) = (&mut sender.resume, sent.kept) {
-                            resume.unsettled.push(*kept);
+                            resume.unsettled.push((sent.number, *kept));
                         }
                     }
                 }
@@ -257,7 +257,7 @@ impl Session {
                         io.outcome(key, queued.token, queued.number, None);
                     }
                     if let (Some(resume), Some(kept)) = (&mut sender.resume, queued.kept) {
-                        resume.unsettled.push(*kept);
+                        resume.unsettled.push((queued.number, *kept));
                     }
                 }
                 sender.not_started = 0;

@@ -45,6 +45,7 @@ impl Session {
                 }
             }
             Kind::Sender(sender) => {
+                let first = sender.next_number();
                 let Some(resume) = &mut sender.resume else { return };
                 resume.is_incomplete = is_incomplete;
                 let wanted = std::mem::take(&mut resume.wanted);
@@ -53,7 +54,9 @@ impl Session {
                     let entry = delivery.tag.as_ref().and_then(theirs);
                     if entry.is_none() && is_incomplete {
                         resume.fates.push((token, DeliveryNumber(0), Fate::Unknown));
-                        resume.unsettled.push(delivery);
+                        let before = u64::try_from(steps.len()).unwrap_or(u64::MAX);
+                        let next = DeliveryNumber(first.value().saturating_add(before));
+                        resume.unsettled.push((next, delivery));
                         continue;
                     }
                     let resolution = resolve(entry);

@@ -125,7 +125,6 @@ impl Session {
         };
         if is_awaited {
             io.outcome(key, delivery.token, number, None);
-            delivery.is_told_when_sent = false;
         }
         delivery.is_told_when_sent = false;
         if delivery.id.is_some() {

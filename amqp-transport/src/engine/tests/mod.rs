@@ -21,7 +21,10 @@ use super::event::{DeliveryNumber, Event, Token};
 use super::limits::Limits;
 use super::options::AbortPolicy;
 use super::sasl::{Sasl, StaticCredentials};
-use super::{Fate, LinkKey, LinkStatus, OutgoingDelivery, Resumption, SessionKey, StreamPart, Termini};
+use super::{
+    Fate, LinkKey, LinkStatus, OutgoingDelivery, Resumption, SessionKey, StreamPart, Termini,
+    UnsettledDelivery,
+};
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError, StreamError};
 use amqp_codec::frame::{self, FrameHeader, FrameType, ProtocolHeader};
 use amqp_codec::messaging::{DeliveryState, Source, Target, TargetArchetype};

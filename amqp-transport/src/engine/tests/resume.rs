@@ -369,3 +369,36 @@ fn a_verdict_that_the_sender_has_not_settled_by_is_kept() {
     let second = Bytes::from_static(&[0, 0, 0, 1]);
     assert_eq!(verdicts, [(first.tag, Some(DeliveryState::Accepted)), (second, None)]);
 }
+
+// §2.6.13
+#[test]
+fn after_an_incomplete_map_the_deliveries_keep_their_order() {
+    let known: [(&[u8], _); 2] = [(&[0, 0, 0, 1], None), (&[0, 0, 0, 3], None)];
+    let (mut script, link) = resumed_with(&known, true);
+    assert_eq!(sent(&mut script).len(), 2);
+    script.engine.handle_lost("cut");
+    let unsettled = script.engine.take_unsettled(link).unwrap();
+    let payloads: Vec<_> = unsettled.deliveries.into_iter().map(|delivery| delivery.payload).collect();
+    assert_eq!(payloads, (0..6).map(payload).collect::<Vec<_>>());
+}
+
+// §2.6.3, §2.6.13
+#[test]
+fn a_resumption_that_is_refused_and_given_up_before_the_reason_comes_keeps_everything() {
+    let (mut script, session) = Scripted::begun();
+    let mut wanted = options(Role::Sender, Credit::Manual);
+    let delivery =
+        UnsettledDelivery { tag: Some(Bytes::from_static(b"t")), payload: payload(0), message_format: 0 };
+    let mut resumption = Resumption { is_resumed: true, ..Resumption::default() };
+    resumption.deliveries = vec![(delivery.clone(), Token(7))];
+    wanted.resumption = Some(resumption);
+    let link = script.engine.attach(session, wanted).unwrap();
+    script.hears();
+    // No target: the reason is in the detach that follows.
+    script.says(7, Performative::Attach(Box::new(Attach::new("link", 3_u32, Role::Receiver))));
+    script.engine.detach(link, false, None);
+    assert!(script.engine.take_fates(link).is_empty(), "nothing was compared");
+    assert!(script.outcomes().is_empty());
+    assert!(sent(&mut script).is_empty());
+    assert_eq!(script.engine.take_unsettled(link).unwrap().deliveries, [delivery]);
+}
