@@ -44,6 +44,9 @@ pub struct Limits {
     pub publisher_credit: u32,
     /// Connections that may be open at once; one more is closed as soon as it is accepted. Default 10,000.
     pub max_connections: usize,
+    /// Handshakes that one peer (an IPv4 address, or an IPv6 network of 64 bits) may have under way at once; one more is
+    /// closed as soon as it is accepted. Default 256: on loopback all clients are one peer, and many may start together.
+    pub max_handshakes_per_peer: usize,
     /// Transactions that one connection may have open; one more is not declared. Default 100.
     pub max_transactions: usize,
     /// Messages that one transaction may post and settle together; one more is refused with
@@ -58,6 +61,7 @@ impl Default for Limits {
             max_message_size: 16 * 1024 * 1024,
             publisher_credit: 1_000,
             max_connections: 10_000,
+            max_handshakes_per_peer: 256,
             max_transactions: 100,
             max_transaction_messages: 10_000,
         }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use amqp_codec::ByteString;
-use amqp_transport::{Identity, LinkScope, ListenerOptions, StaticCredentials};
+use amqp_transport::{
+    Identity, Incoming, LinkScope, Listener, ListenerLimits, ListenerOptions, StaticCredentials,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::watch;
@@ -25,9 +26,6 @@ const PRODUCT: &str = "rr-jobs embedded broker";
 
 /// What the broker can do, in the open.
 const CAPABILITIES: [&str; 3] = ["ANONYMOUS-RELAY", "DELAYED_DELIVERY", "LINK_PAIR_V1_0"];
-
-/// How long to wait after a connection could not be accepted: what is short may be there again by then.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a broker is set up. Made by [`Broker::builder`]; ends with [`start`](Self::start).
 #[derive(Clone)]
@@ -141,8 +139,11 @@ impl BrokerBuilder {
         {
             return Err(BrokerError::NotLoopback(*remote));
         }
-        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
-        let local_addr = listener.local_addr().map_err(failed)?;
+        let socket = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
+        let local_addr = socket.local_addr().map_err(failed)?;
+        let mut places = ListenerLimits::default();
+        places.connections = self.limits.max_connections;
+        places.handshakes_per_peer = self.limits.max_handshakes_per_peer;
         let store = Arc::new(Store::new(&self.limits, self.queue_defaults.clone(), self.create_on_demand));
         let (stop, stopping) = watch::channel(false);
         let door = Door {
@@ -151,6 +152,7 @@ impl BrokerBuilder {
             limits: self.limits,
             stopping,
         };
+        let listener = Listener::new(socket, door.options.clone()).limits(places);
         let task = tokio::spawn(door.clone().run(listener));
         tracing::info!(address = %local_addr, "embedded broker listens");
         Ok(Broker { store, local_addr, stop, task, door })
@@ -266,12 +268,12 @@ impl Broker {
     /// # }
     /// ```
     ///
-    /// It does not count among [`Limits::max_connections`]. Dropping the future drops the connection.
+    /// It does not count among [`Limits::max_connections`] and [`Limits::max_handshakes_per_peer`]. Dropping the future drops the connection.
     pub fn serve<T>(&self, stream: T) -> impl Future<Output = ()> + Send + use<T>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.door.serve(stream, None)
+        self.door.serve(stream)
     }
 
     /// Stops: takes no more connections, closes those there are and waits until they are closed. The messages are gone
@@ -326,8 +328,8 @@ struct Door {
 }
 
 impl Door {
-    /// The task that accepts connections, and owns them.
-    async fn run(self, listener: TcpListener) {
+    /// The task that takes connections, and owns them.
+    async fn run(self, mut listener: Listener) {
         let mut stopping = self.stopping.clone();
         let mut connections = JoinSet::new();
         let timekeeper = tokio::spawn({
@@ -339,62 +341,41 @@ impl Door {
                 biased;
                 () = stopped(&mut stopping) => break,
                 Some(_) = connections.join_next() => {}
-                accepted = or_pause(listener.accept()) => match accepted {
-                    Some((_, peer)) if connections.len() >= self.limits.max_connections => {
-                        tracing::warn!(%peer, "connection refused: there are too many");
-                    }
-                    Some((stream, peer)) => {
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%peer, %error, "no-delay not set");
-                        }
-                        connections.spawn(self.serve(stream, Some(peer)));
-                    }
-                    None => {}
-                },
+                (incoming, peer) = listener.accept() => {
+                    connections.spawn(self.clone().welcome(incoming, Some(peer)));
+                }
             }
         }
+        // And with it the handshakes that are under way.
         drop(listener);
         while connections.join_next().await.is_some() {}
         timekeeper.abort();
     }
 
     /// Serves one connection, from its first octet.
-    fn serve<T>(&self, stream: T, peer: Option<SocketAddr>) -> impl Future<Output = ()> + Send + use<T>
+    fn serve<T>(&self, stream: T) -> impl Future<Output = ()> + Send + use<T>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let options = self.options.clone();
-        let store = Arc::clone(&self.store);
-        let limits = self.limits.clone();
-        let mut stopping = self.stopping.clone();
+        let (door, mut stopping) = (self.clone(), self.stopping.clone());
         async move {
             let accepted = tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => return,
-                accepted = options.accept(stream) => accepted,
+                accepted = door.options.accept(stream) => accepted,
             };
             match accepted {
-                Ok(incoming) => {
-                    let authenticated = matches!(incoming.identity(), Identity::User(_));
-                    tracing::debug!(?peer, authenticated, "connection open");
-                    session::serve(incoming, store, limits, stopping).await;
-                }
-                Err(error) => tracing::debug!(?peer, %error, "connection not opened"),
+                Ok(incoming) => door.welcome(incoming, None).await,
+                Err(error) => tracing::debug!(%error, "connection not opened"),
             }
         }
     }
-}
 
-/// What was accepted. After an error it gives nothing, and that only after a pause: files have run out, and trying again
-/// at once would take the whole processor and fill the log. Cancel-safe, if `accept` is.
-async fn or_pause<T>(accept: impl Future<Output = io::Result<T>>) -> Option<T> {
-    match accept.await {
-        Ok(accepted) => Some(accepted),
-        Err(error) => {
-            tracing::warn!(%error, "connection not accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
+    /// Serves a connection that is open.
+    async fn welcome(self, incoming: Incoming, peer: Option<SocketAddr>) {
+        let authenticated = matches!(incoming.identity(), Identity::User(_));
+        tracing::debug!(?peer, authenticated, "connection open");
+        session::serve(incoming, self.store, self.limits, self.stopping).await;
     }
 }
 
@@ -407,20 +388,4 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 /// The words of an error.
 fn text_of(error: &amqp_codec::transport::ErrorInfo) -> String {
     error.description.as_ref().map_or_else(|| error.condition.to_string(), ToString::to_string)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn after_an_error_the_next_connection_is_accepted_only_after_a_pause() {
-        let begun = Instant::now();
-        let no_files = async { Err::<(), _>(io::Error::from_raw_os_error(24)) };
-        assert_eq!(or_pause(no_files).await, None);
-        assert!(begun.elapsed() >= ACCEPT_PAUSE);
-        assert_eq!(or_pause(async { Ok(7) }).await, Some(7));
-    }
 }

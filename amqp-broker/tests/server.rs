@@ -5,7 +5,10 @@ mod support;
 use amqp_broker::{Broker, BrokerError, Limits, QueueOptions};
 use amqp_codec::types::Value;
 use amqp_transport::{Address, Connection, ConnectionError};
+use std::time::Duration;
 use support::{DEADLINE, Pair, text};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 async fn connects(broker: &Broker, user: &str, password: &str) -> bool {
@@ -77,7 +80,7 @@ async fn shutdown_closes_connections_in_an_orderly_way() {
     tokio::time::timeout(DEADLINE, broker.shutdown()).await.expect("it stops");
     let error = tokio::time::timeout(DEADLINE, connection.closed()).await.expect("closed");
     assert!(matches!(error, ConnectionError::ClosedByPeer(_)), "{error}");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]
@@ -89,6 +92,33 @@ async fn one_connection_more_than_allowed_is_hung_up_on() {
     assert!(Connection::connect(&broker.address()).await.is_err());
     assert!(!first.is_closed());
     broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn one_handshake_more_than_a_peer_may_have_is_hung_up_on() {
+    let mut limits = Limits::default();
+    limits.max_handshakes_per_peer = 1;
+    let broker = Broker::builder().limits(limits).start().await.unwrap();
+    // It has been taken once its header is answered, and says nothing more.
+    let mut silent = TcpStream::connect(broker.local_addr()).await.unwrap();
+    silent.write_all(b"AMQP\x03\x01\x00\x00").await.unwrap();
+    let mut header = [0; 8];
+    silent.read_exact(&mut header).await.unwrap();
+    assert!(Connection::connect(&broker.address()).await.is_err());
+    drop(silent);
+    let connected = async { while Connection::connect(&broker.address()).await.is_err() {} };
+    tokio::time::timeout(DEADLINE, connected).await.expect("its place comes back");
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_handshake_under_way_does_not_hold_a_shutdown_up() {
+    let broker = Broker::builder().start().await.unwrap();
+    let mut silent = TcpStream::connect(broker.local_addr()).await.unwrap();
+    silent.write_all(b"AMQP\x03\x01\x00\x00").await.unwrap();
+    let mut header = [0; 8];
+    silent.read_exact(&mut header).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), broker.shutdown()).await.expect("it stops");
 }
 
 #[tokio::test]

@@ -40,8 +40,9 @@ pub trait Decode: Sized {
     }
 }
 
-/// What can be read from AMQP octets and stays tied to them: texts and octets are borrowed, nothing is copied, shared or
-/// allocated. Whatever is [`Decode`] is this too.
+/// What can be read from AMQP octets and stays tied to them: `&str`, `&[u8]` and the types whose names end in `Ref` borrow
+/// texts and octets, and copy, share or allocate nothing. Whatever is [`Decode`] is this too, and is read as it is there: it
+/// owns what it holds.
 ///
 /// The rules are those of [`Decode`], and so are the errors: what one refuses, the other refuses.
 ///

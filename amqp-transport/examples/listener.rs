@@ -11,12 +11,12 @@
 use amqp_codec::messaging::{Message, Source, Target};
 use amqp_codec::transport::{ErrorInfo, Role, conditions};
 use amqp_transport::{
-    Credit, Incoming, LinkRequest, ListenerOptions, Receiver, Sender, SettleError, StaticCredentials,
+    Credit, Incoming, LinkRequest, Listener, ListenerOptions, Receiver, Sender, SettleError,
+    StaticCredentials,
 };
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
 
 const USAGE: &str = "usage: listener HOST:PORT";
 
@@ -43,26 +43,24 @@ async fn main() -> ExitCode {
 
 /// Takes connections for ever.
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
     let users = vec![("guest".to_owned(), "guest".to_owned())];
     let options = ListenerOptions::new("example")
         .property("product", "listener example")
         .authenticator(Arc::new(StaticCredentials { anonymous: false, users }));
+    // It takes no more connections than ListenerLimits says, and waits for no handshake before it takes the next.
+    let mut listener = Listener::bind(address, options).await?;
+    println!("listening on {}", listener.local_addr()?);
     loop {
-        let (stream, from) = listener.accept().await?;
-        let options = options.clone();
+        let (incoming, from) = listener.accept().await;
         tokio::spawn(async move {
-            // A handshake takes as long as the client wants, up to Limits::handshake: others must not wait for it.
-            if let Err(error) = welcome(options, stream).await {
+            if let Err(error) = welcome(incoming).await {
                 println!("{from}: {error}");
             }
         });
     }
 }
 
-async fn welcome(options: ListenerOptions, stream: TcpStream) -> Result<(), Box<dyn Error>> {
-    let incoming: Incoming = options.accept(stream).await?;
+async fn welcome(incoming: Incoming) -> Result<(), Box<dyn Error>> {
     println!("{} is here", incoming.connection().peer().container_id);
     while let Some(request) = incoming.next_link().await {
         answer(request)?;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// The pause after a connection could not be taken from the system: files have run out, and trying again at once would take
 /// the whole processor and fill the log.
@@ -64,6 +65,7 @@ pub struct Listener {
     places: Arc<Semaphore>,
     peers: Arc<Peers>,
     handshakes: JoinSet<(SocketAddr, Result<Incoming, AcceptError>)>,
+    rest: Rest,
     #[cfg(feature = "websocket")]
     speaks_websocket: bool,
 }
@@ -88,6 +90,7 @@ impl Listener {
             limits,
             peers: Arc::default(),
             handshakes: JoinSet::new(),
+            rest: Rest::default(),
             #[cfg(feature = "websocket")]
             speaks_websocket: false,
         }
@@ -135,13 +138,7 @@ impl Listener {
                     Ok((peer, Err(error))) => tracing::debug!(%peer, %error, "connection not opened"),
                     Err(error) => tracing::error!(%error, "a handshake panicked"),
                 },
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, peer)) => self.shake_hands(stream, peer),
-                    Err(error) => {
-                        tracing::warn!(%error, "connection not accepted");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
+                (stream, peer) = self.rest.before(|| self.socket.accept()) => self.shake_hands(stream, peer),
             }
         }
     }
@@ -171,6 +168,34 @@ impl Listener {
             }
             (peer, options.accept(stream).await)
         });
+    }
+}
+
+/// The pause after an error of the system. It lasts although nobody waits for it in between.
+#[derive(Debug, Default)]
+struct Rest {
+    until: Option<Instant>,
+}
+
+impl Rest {
+    /// What is accepted once the pause is over; an error begins the next one. Cancel-safe, if `accept` is.
+    async fn before<T, F>(&mut self, accept: impl Fn() -> F) -> T
+    where
+        F: Future<Output = io::Result<T>>,
+    {
+        loop {
+            if let Some(until) = self.until {
+                tokio::time::sleep_until(until).await;
+                self.until = None;
+            }
+            match accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "connection not accepted");
+                    self.until = Some(Instant::now() + PAUSE);
+                }
+            }
+        }
     }
 }
 
@@ -268,6 +293,23 @@ impl AsyncWrite for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_error_the_next_connection_is_taken_only_after_a_pause() {
+        let results = Mutex::new(vec![Ok(7), Err(io::Error::from_raw_os_error(24))]);
+        let accept = || async { results.lock().unwrap().pop().unwrap() };
+        let (mut rest, begun) = (Rest::default(), Instant::now());
+        // Others are awaited beside it, and may come first again and again.
+        for _ in 0..3 {
+            tokio::select! {
+                biased;
+                _ = rest.before(accept) => unreachable!("it rests"),
+                () = tokio::time::sleep(PAUSE / 4) => {}
+            }
+        }
+        assert_eq!(rest.before(accept).await, 7);
+        assert!(begun.elapsed() >= PAUSE && begun.elapsed() < 2 * PAUSE);
+    }
 
     #[test]
     fn a_peer_is_an_address_or_a_network_of_64_bits() {

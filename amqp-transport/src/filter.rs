@@ -69,6 +69,19 @@ impl Filter {
         Self { name, value }
     }
 
+    /// Any other filter whose descriptor is a number, such as 0x137000000c of `com.microsoft:session-filter`.
+    ///
+    /// ```
+    /// use amqp_transport::Filter;
+    ///
+    /// let session = Filter::with_code("com.microsoft:session-filter", 0x13_7000_000c, "session-7");
+    /// # let _ = session;
+    /// ```
+    #[must_use]
+    pub fn with_code(name: &'static str, code: u64, value: impl Into<Value>) -> Self {
+        Self::coded(name, code, value.into())
+    }
+
     fn coded(name: &'static str, code: u64, value: Value) -> Self {
         Self { name: Symbol::from_static(name), value: Described { descriptor: code.into(), value }.into() }
     }

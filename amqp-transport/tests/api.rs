@@ -4,14 +4,18 @@
 use amqp_codec::messaging::Message;
 use amqp_codec::security::SaslCode;
 use amqp_codec::transport::{ErrorInfo, conditions};
-use amqp_codec::types::Symbol;
+use amqp_codec::types::{Symbol, Value};
+use amqp_transport::cbs::{Authorization, Cbs, Token};
+use amqp_transport::management::{HttpManagement, NodeManagement, Operation, Requester};
 use amqp_transport::recovery::{Client, ClientBuilder, ClientError, RecoveringReceiver, RecoveringSender};
 use amqp_transport::recovery::{RecoveringConfirmation, RecoveringSendError, Trouble};
+use amqp_transport::transaction::{ControlLink, Controller, Post, PostWriter, Transaction};
 use amqp_transport::{
     AcceptError, Address, AddressError, Confirmation, ConnectError, ConnectOptions, Connection,
-    ConnectionError, Delivery, Incoming, LinkError, LinkRequest, ListenerOptions, MessageReader,
+    ConnectionError, Delivery, Incoming, LinkError, LinkRequest, Listener, ListenerOptions, MessageReader,
     MessageWriter, Payload, Receiver, ReceiverOptions, SendError, Sender, SenderOptions, Session,
-    SessionError, SettleError, StreamError, StreamReceiver, TlsError, TryDeliverError,
+    SessionError, SettleError, StreamError, StreamReceiver, SuspendedReceiver, SuspendedSender, TlsError,
+    TryDeliverError,
 };
 use std::time::Duration;
 use tokio::io::DuplexStream;
@@ -98,6 +102,46 @@ fn every_future_of_a_client_is_send(
     is_send(&receiver.recv());
     is_send(&receiver.attached());
     is_send(&receiver.close());
+}
+
+/// Never called: that it compiles is the proof.
+#[expect(dead_code, clippy::too_many_arguments, reason = "it only has to compile")]
+fn every_future_beside_messages_is_send(
+    session: &Session,
+    sender: &Sender,
+    receiver: &Receiver,
+    suspended: (SuspendedSender, SuspendedReceiver),
+    listener: &mut Listener,
+    controller: &Controller,
+    transaction: &Transaction,
+    transactions: (Transaction, Transaction),
+    control: &mut ControlLink,
+    post: Post,
+    writer: PostWriter,
+    management: (&HttpManagement, &NodeManagement, &Requester),
+    cbs: (&Cbs, &mut Authorization, &Token),
+) {
+    is_send(&sender.suspend());
+    is_send(&receiver.suspend());
+    is_send(&session.resume_sender(suspended.0, SenderOptions::new("q")));
+    is_send(&session.resume_receiver(suspended.1, ReceiverOptions::new("q")));
+    is_send(&listener.accept());
+    is_send(&controller.declare());
+    is_send(&controller.close());
+    is_send(&transaction.send(sender, Message::data("")));
+    is_send(&transaction.deliver(sender, Message::data("")));
+    is_send(&transaction.stream(sender, Message::data("")));
+    is_send(&transactions.0.commit());
+    is_send(&transactions.1.rollback());
+    is_send(&control.next());
+    is_send(&post);
+    is_send(&writer.finish());
+    is_send(&management.0.request("GET", "/", Value::Null));
+    is_send(&management.1.request(Operation::new("READ")));
+    is_send(&management.2.request(Message::data("")));
+    is_send(&cbs.0.authorize("audience"));
+    is_send(&cbs.0.put_token("audience", cbs.2));
+    is_send(&cbs.1.changed());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The sections of the specification's transport and security parts that state rules for an endpoint.
+/// The sections of the specification that state rules for an endpoint.
 const SECTIONS: &[(&str, &str)] = &[
     ("2.2", "Version negotiation"),
     ("2.3", "Framing"),
@@ -55,12 +55,28 @@ const SECTIONS: &[(&str, &str)] = &[
     ("2.7.7", "detach"),
     ("2.7.8", "end"),
     ("2.7.9", "close"),
+    ("2.8.2", "Settlement policy of a sender"),
+    ("2.8.3", "Settlement policy of a receiver"),
     ("2.8.10", "Sequence numbers"),
     ("2.8.14", "error"),
+    ("2.8.15", "AMQP errors"),
     ("2.8.16", "Connection errors"),
     ("2.8.17", "Session errors"),
     ("2.8.18", "Link errors"),
     ("3.4", "Delivery state"),
+    ("3.4.1", "received"),
+    ("3.5.3", "source"),
+    ("4.2", "Declaring a transaction"),
+    ("4.3", "Discharging a transaction"),
+    ("4.4", "Transactional work"),
+    ("4.4.1", "Transactional posting"),
+    ("4.4.2", "Transactional retirement"),
+    ("4.4.3", "Transactional acquisition"),
+    ("4.5", "Coordination"),
+    ("5.3", "SASL"),
+    ("5.3.1", "SASL frames"),
+    ("5.3.2", "SASL negotiation"),
+    ("5.3.3", "SASL frame bodies"),
 ];
 
 /// A test that checks a rule.

@@ -454,7 +454,7 @@ mod tests {
         }
     }
 
-    // §4.5.8
+    // §4.4
     #[tokio::test(start_paused = true)]
     async fn a_controller_that_never_stops_asking_keeps_no_transaction_open_beyond_its_time() {
         let limits = CoordinatorLimits { time_out: Duration::from_secs(1), ..CoordinatorLimits::default() };
