@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// A link to send on that ended with messages unsettled, from [`Sender::suspend`]. It needs no connection: it may be kept
 /// until there is one again.
 #[derive(Debug, Clone)]
+#[must_use = "messages without an outcome are lost with it"]
 pub struct SuspendedSender {
     name: String,
     unsettled: Unsettled,
@@ -25,6 +26,7 @@ pub struct SuspendedSender {
 
 /// A link to receive on that ended with messages unsettled, from [`Receiver::suspend`].
 #[derive(Debug, Clone)]
+#[must_use = "verdicts on what was received are lost with it"]
 pub struct SuspendedReceiver {
     name: String,
     verdicts: Vec<(Bytes, Option<DeliveryState>)>,
@@ -52,6 +54,7 @@ pub struct ResumedSender {
 
 /// What became of one message when its link was resumed.
 #[derive(Debug)]
+#[must_use = "the message may have been sent twice, or be unknown"]
 #[non_exhaustive]
 pub struct ResumedDelivery {
     /// Its tag, if it had left.

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::error::{ClientError, Trouble};
-use super::supervisor::Dial;
+use super::supervisor::{Dial, Dialed, Kept};
 use super::{BackOff, Patience, SendPolicy};
 use crate::connection::{ConnectOptions, Connection};
 use crate::engine::sasl::Sasl;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 type Configure = dyn Fn(ConnectOptions) -> ConnectOptions + Send + Sync;
 type Provided = Pin<Box<dyn Future<Output = Result<Sasl, Arc<str>>> + Send>>;
 type Provide = dyn Fn(Address) -> Provided + Send + Sync;
+type Prepared = Pin<Box<dyn Future<Output = Result<Kept, Arc<str>>> + Send>>;
+type Prepare = dyn Fn(Connection) -> Prepared + Send + Sync;
 pub(super) type MayFollow = dyn Fn(&str, u16) -> bool + Send + Sync;
 
 /// Sets a [`Client`] up. Only the addresses are needed.
@@ -43,6 +45,7 @@ impl fmt::Debug for ClientBuilder {
 pub(super) struct Dialer {
     configure: Arc<Configure>,
     provide: Option<Arc<Provide>>,
+    prepare: Option<Arc<Prepare>>,
 }
 
 impl ClientBuilder {
@@ -53,7 +56,7 @@ impl ClientBuilder {
         let addresses = addresses.into_iter().map(|address| address.as_ref().parse());
         Ok(Self {
             addresses: addresses.collect::<Result<_, _>>()?,
-            dialer: Dialer { configure: Arc::new(|options| options), provide: None },
+            dialer: Dialer { configure: Arc::new(|options| options), provide: None, prepare: None },
             back_off: BackOff::default(),
             patience: Patience::default(),
             send_policy: SendPolicy::default(),
@@ -102,6 +105,46 @@ impl ClientBuilder {
         self.dialer.provide = Some(Arc::new(move |address| {
             let provided = provide(address);
             Box::pin(async { provided.await.map_err(|error| error.to_string().into()) })
+        }));
+        self
+    }
+
+    /// Makes each connection ready before any link is attached on it: puts tokens, declares what has to be there. What it
+    /// gives is kept for as long as the connection lasts, such as an [`Authorization`](crate::cbs::Authorization), which
+    /// renews its token. How long it takes is not limited here; it is given up with the connection. An error is taken to
+    /// pass: the connection is closed, and the next attempt follows. Errors are shown in logs, so they must contain no secret.
+    ///
+    /// ```
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use amqp_transport::cbs::{Cbs, SasKey};
+    /// use amqp_transport::recovery::Client;
+    ///
+    /// let key = SasKey::new("sender", "secret");
+    /// let client = Client::builder(["amqps://example.servicebus.windows.net"])?.prepare(move |connection| {
+    ///     let cbs = Cbs::new(&connection, key.clone());
+    ///     async move { cbs.authorize("sb://example.servicebus.windows.net/orders").await }
+    /// });
+    /// # Ok(()) }
+    /// # run().unwrap();
+    /// ```
+    pub fn prepare<F, R, K, E>(mut self, prepare: F) -> Self
+    where
+        F: Fn(Connection) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<K, E>> + Send + 'static,
+        K: Send + 'static,
+        E: fmt::Display,
+    {
+        self.dialer.prepare = Some(Arc::new(move |connection| {
+            let prepared = prepare(connection);
+            Box::pin(async {
+                match prepared.await {
+                    Ok(kept) => {
+                        let kept: Kept = Box::new(kept);
+                        Ok(kept)
+                    }
+                    Err(error) => Err(error.to_string().into()),
+                }
+            })
         }));
         self
     }
@@ -155,11 +198,25 @@ impl ClientBuilder {
 }
 
 impl Dial for Dialer {
-    async fn dial(&mut self, address: Address) -> Result<Connection, Trouble> {
+    async fn dial(&mut self, address: Address) -> Result<Dialed, Trouble> {
         let mut options = ConnectOptions::new(address.clone());
         if let Some(provide) = &self.provide {
             options = options.sasl(provide(address).await.map_err(Trouble::Credentials)?);
         }
-        Ok((self.configure)(options).connect().await?)
+        let connection = (self.configure)(options).connect().await?;
+        let Some(prepare) = &self.prepare else { return Ok(Dialed { connection, kept: Box::new(()) }) };
+        let prepared = tokio::select! {
+            prepared = prepare(connection.clone()) => prepared,
+            error = connection.closed() => return Err(error.into()),
+        };
+        match prepared {
+            Ok(kept) => Ok(Dialed { connection, kept }),
+            Err(why) => {
+                if let Err(error) = connection.close().await {
+                    tracing::debug!(%error, "the connection had ended before it was closed");
+                }
+                Err(Trouble::Unprepared(why))
+            }
+        }
     }
 }

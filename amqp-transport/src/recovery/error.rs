@@ -17,6 +17,9 @@ pub enum Trouble {
     /// The provider of credentials had none.
     #[error("there are no credentials: {0}")]
     Credentials(Arc<str>),
+    /// A connection was not made ready ([`ClientBuilder::prepare`](super::ClientBuilder::prepare)).
+    #[error("the connection could not be made ready: {0}")]
+    Unprepared(Arc<str>),
 }
 
 impl Trouble {
@@ -26,7 +29,7 @@ impl Trouble {
         match self {
             Self::Connect(error) => error.is_retryable(),
             // Somebody closed this one connection by hand; the next is as good as any.
-            Self::Lost(ConnectionError::ClosedLocally) | Self::Credentials(_) => true,
+            Self::Lost(ConnectionError::ClosedLocally) | Self::Credentials(_) | Self::Unprepared(_) => true,
             Self::Lost(error) => error.is_retryable(),
         }
     }

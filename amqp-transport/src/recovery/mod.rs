@@ -37,7 +37,8 @@
 //!   delivery is an error ([`Delivery::is_revoked`](crate::Delivery::is_revoked)), never a silent success. A verdict
 //!   that was under way when the connection was lost may be lost with it.
 //! - **Connecting**: addresses are tried in turn, with a pause after each round ([`BackOff`]), for as long as
-//!   [`Patience`] lasts; credentials are asked for anew each time. [`Client::state`] tells what goes on.
+//!   [`Patience`] lasts; credentials are asked for anew each time, and each connection is made ready anew
+//!   ([`ClientBuilder::prepare`]). [`Client::state`] tells what goes on.
 //!
 //! Every future may be dropped at any await; each method says what that means. Two tasks are all there is beside
 //! those of a connection: one for the client, and one for each link, which sleeps unless its link ends or, for a

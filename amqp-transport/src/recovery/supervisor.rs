@@ -20,7 +20,16 @@ const MAX_HOPS: u32 = 3;
 
 /// Makes one attempt to connect.
 pub(super) trait Dial: Send + 'static {
-    fn dial(&mut self, address: Address) -> impl Future<Output = Result<Connection, Trouble>> + Send;
+    fn dial(&mut self, address: Address) -> impl Future<Output = Result<Dialed, Trouble>> + Send;
+}
+
+/// What goes with a connection, and ends with it.
+pub(super) type Kept = Box<dyn Send>;
+
+/// A connection that links may be attached on.
+pub(super) struct Dialed {
+    pub(super) connection: Connection,
+    pub(super) kept: Kept,
 }
 
 /// What the task needs beside what it shares with the handles.
@@ -85,7 +94,7 @@ impl<D: Dial> Supervisor<D> {
 
     async fn stay_connected(&mut self) -> ClientError {
         loop {
-            let (connection, address) = match self.connect().await {
+            let (Dialed { connection, kept }, address) = match self.connect().await {
                 Ok(connected) => connected,
                 Err(error) => return error,
             };
@@ -96,6 +105,7 @@ impl<D: Dial> Supervisor<D> {
             self.core.live.send_replace(Live::Up { epoch, connection: connection.clone() });
             self.core.state.send_replace(ClientState::Connected { address: address.clone() });
             let error = connection.closed().await;
+            drop(kept);
             self.core.live.send_replace(Live::Down);
             tracing::warn!(%address, %error, "client lost its connection");
             if self.pauses.ended_after(since.elapsed()) {
@@ -114,7 +124,7 @@ impl<D: Dial> Supervisor<D> {
     }
 
     /// Tries the addresses in turn, with a pause after each round.
-    async fn connect(&mut self) -> Result<(Connection, Address), ClientError> {
+    async fn connect(&mut self) -> Result<(Dialed, Address), ClientError> {
         let mut left = self.addresses.len();
         loop {
             let address = match self.redirected.take() {
@@ -130,11 +140,11 @@ impl<D: Dial> Supervisor<D> {
             tracing::debug!(address = %shown, attempt, "client connects");
             self.core.state.send_replace(ClientState::Connecting { address: shown.clone(), attempt });
             let trouble = match self.dialer.dial(address.clone()).await {
-                Ok(connection) => return Ok((connection, address)),
+                Ok(dialed) => return Ok((dialed, address)),
                 Err(trouble) => trouble,
             };
             tracing::warn!(address = %shown, attempt, error = %trouble, "client could not connect");
-            if let Trouble::Connect(ConnectError::Connection(error)) = &trouble
+            if let Trouble::Connect(ConnectError::Connection(error)) | Trouble::Lost(error) = &trouble
                 && self.redirect(error.remote_error(), &shown)
             {
                 continue;

@@ -25,7 +25,7 @@ impl Refusing {
 }
 
 impl Dial for Refusing {
-    async fn dial(&mut self, address: Address) -> Result<Connection, Trouble> {
+    async fn dial(&mut self, address: Address) -> Result<Dialed, Trouble> {
         self.attempts.lock().unwrap().push((self.start.elapsed(), address.port()));
         tokio::time::sleep(self.takes).await;
         Err(self.error.clone().into())

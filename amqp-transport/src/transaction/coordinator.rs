@@ -169,6 +169,7 @@ impl Shared {
 
 /// A controller's link. Dropped, it is closed and its transactions are not open any more.
 #[derive(Debug)]
+#[must_use = "dropped, it is closed, and its transactions are rolled back"]
 pub struct ControlLink {
     receiver: Receiver,
     shared: Arc<Shared>,

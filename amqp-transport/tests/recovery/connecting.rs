@@ -283,6 +283,100 @@ async fn a_redirect_is_followed_only_where_it_may_be() {
     .await;
 }
 
+/// Counts for as long as it is kept.
+struct Kept(Arc<AtomicUsize>);
+
+impl Kept {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn each_connection_is_made_ready_before_links_are_attached_on_it() {
+    within(async {
+        let peer = Peer::start().await;
+        let wire = Wire::to(peer.address, []).await;
+        let (times, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counts, keeps) = (Arc::clone(&times), Arc::clone(&kept));
+        let client = client_of([wire.address])
+            .prepare(move |connection| {
+                let (time, keeps) = (counts.fetch_add(1, Ordering::SeqCst), Arc::clone(&keeps));
+                async move {
+                    if time == 0 {
+                        return Err("the vault is sealed".to_owned());
+                    }
+                    let ready = connection.sender(SenderOptions::new("ready")).await.unwrap();
+                    let id = 100 + u64::try_from(time).unwrap();
+                    ready.send(message(id)).await.unwrap().accepted().unwrap();
+                    Ok(Kept::new(&keeps))
+                }
+            })
+            .start();
+        let waiting = until(&client, |state| matches!(state, ClientState::Waiting { .. })).await;
+        let ClientState::Waiting { reason: Trouble::Unprepared(why), .. } = waiting else {
+            panic!("{waiting:?}")
+        };
+        assert_eq!(&*why, "the vault is sealed");
+        let sender = client.sender(SenderOptions::new("q")).await.unwrap();
+        assert_eq!((wire.connections(), *peer.store.asked.lock().unwrap()), (2, 2));
+        for id in 1..=3 {
+            let before = client.connected().await.unwrap();
+            wire.cut();
+            before.closed().await;
+            sender.send(message(id)).await.unwrap().accepted().unwrap();
+            let time = times.load(Ordering::SeqCst);
+            assert_eq!(
+                peer.store.count(99 + u64::try_from(time).unwrap()),
+                1,
+                "made ready before it was sent"
+            );
+            assert_eq!(kept.load(Ordering::SeqCst), 1);
+        }
+        assert_eq!(times.load(Ordering::SeqCst), 5);
+        drop((client, sender));
+        while kept.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_before_it_is_ready_is_followed_by_the_next() {
+    within(async {
+        let peer = Peer::start().await;
+        let wire = Wire::to(peer.address, []).await;
+        let times = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&times);
+        let client = client_of([wire.address])
+            .prepare(move |_| {
+                let is_first = counts.fetch_add(1, Ordering::SeqCst) == 0;
+                async move {
+                    if is_first {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, ConnectError>(())
+                }
+            })
+            .start();
+        while times.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        wire.cut();
+        client.connected().await.unwrap();
+        assert_eq!((times.load(Ordering::SeqCst), client.reconnects()), (2, 0));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_client_that_is_dropped_closes_its_connection() {
     within(async {
