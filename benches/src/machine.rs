@@ -18,6 +18,7 @@ pub fn describe() -> Value {
         "processor": processor(),
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "kernel": read("/proc/sys/kernel/osrelease"),
+        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "load": read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
         "rustc": env!("BUILT_BY"),
         "commit": commit(),
@@ -32,10 +33,11 @@ pub fn as_text(machine: &Value) -> String {
     let versions: Vec<String> =
         versions.map(|(name, version)| format!("{name} {}", plain(version))).collect();
     format!(
-        "{} x {}, Linux {}, load {} at the start\n{}, commit {}\n{}\n",
+        "{} x {}, Linux {}, congestion control {}, load {} at the start\n{}, commit {}\n{}\n",
         text("processors"),
         text("processor"),
         text("kernel"),
+        text("congestion_control"),
         text("load"),
         text("rustc"),
         text("commit"),
