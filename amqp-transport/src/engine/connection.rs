@@ -327,8 +327,9 @@ impl Engine {
         }
         self.io.counters.frames_in += 1;
         self.io.counters.octets_in += u64::from(header.size);
-        let mut body = input.split_to(size).freeze();
-        body.advance(usize::from(header.doff) * 4);
+        let begin = usize::from(header.doff) * 4;
+        input.advance(begin);
+        let body = self.io.copies.take(input, size - begin);
         if self.io.frame_log.is_on() {
             let channel = (!is_sasl_phase).then_some(header.channel);
             self.io.frame_log.frame(Direction::Received, channel, &body, 0);

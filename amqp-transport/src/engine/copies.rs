@@ -1,14 +1,18 @@
-//! Small messages in octets of their own: one that is kept for long must not keep the whole read buffer with it.
+//! Small messages in octets of their own: one that is kept for long must not keep the whole read buffer with it. The frame is
+//! copied before it is decoded: tag and payload then share its octets, and the read buffer is shared with nobody.
 //!
 //! To save allocations some share a block. What one message keeps alive stays within bounds: a block is no more than sixteen
 //! times as large as the smallest payload in it, or [`SMALL_BLOCK`].
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-/// Payloads up to this size are copied. Larger ones stay where they were read: that costs no more than the copy is worth.
+/// Frames up to this size are copied. Larger ones stay where they were read: that costs no more than the copy is worth.
 pub(crate) const COPY_UP_TO: usize = 8 * 1024;
 
-/// Tag and payload together, up to which size they share a block with others.
+/// The descriptor of transfer (§2.7.5).
+const TRANSFER: u8 = 0x14;
+
+/// Up to which size they share a block with others.
 const SMALL: usize = 256;
 
 /// Octets of a block for small ones.
@@ -28,24 +32,20 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
-    /// Gives tag and payload octets of their own, if the payload is small.
-    pub(crate) fn detach(&mut self, tag: &Bytes, payload: Bytes) -> (Bytes, Bytes) {
-        if payload.len() > COPY_UP_TO {
-            return (self.copy(tag, &[]).0, payload);
-        }
-        self.copy(tag, &payload)
-    }
-
-    fn copy(&mut self, tag: &[u8], payload: &[u8]) -> (Bytes, Bytes) {
-        let len = tag.len() + payload.len();
-        let mut own = match len {
-            0 => return (Bytes::new(), Bytes::new()),
-            _ if len <= SMALL => put(&mut self.small, SMALL_BLOCK, tag, payload),
-            _ if len <= MIDDLING => put(&mut self.middling, MIDDLING_BLOCK, tag, payload),
-            _ => put(&mut BytesMut::new(), len, tag, payload),
+    /// Takes a frame's body of `size` octets out of what was read: a small one with a part of a message in octets of its own.
+    pub(crate) fn take(&mut self, input: &mut BytesMut, size: usize) -> Bytes {
+        let is_copied = |body: &&[u8]| size <= COPY_UP_TO && may_be_transfer(body);
+        let Some(octets) = input.get(..size).filter(is_copied) else {
+            return input.split_to(size.min(input.len())).freeze();
         };
-        let payload = own.split_off(tag.len());
-        (own, payload)
+        let own = match size {
+            0 => Bytes::new(),
+            _ if size <= SMALL => put(&mut self.small, SMALL_BLOCK, octets),
+            _ if size <= MIDDLING => put(&mut self.middling, MIDDLING_BLOCK, octets),
+            _ => Bytes::copy_from_slice(octets),
+        };
+        input.advance(size);
+        own
     }
 
     /// Lets go of blocks that are only begun.
@@ -54,14 +54,17 @@ impl Copies {
     }
 }
 
-/// Appends both. A block that is full and of which nobody holds a part any more is filled again.
-fn put(block: &mut BytesMut, size: usize, tag: &[u8], payload: &[u8]) -> Bytes {
-    let len = tag.len() + payload.len();
-    if block.capacity() < len && !block.try_reclaim(len) {
-        *block = BytesMut::with_capacity(size.max(len));
+/// Whether there is a part of a message in a frame: in all but those whose descriptor, in its usual form, tells otherwise.
+fn may_be_transfer(body: &[u8]) -> bool {
+    !matches!(body, [0x00, 0x53, code, ..] if *code != TRANSFER)
+}
+
+/// Appends octets. A block that is full and of which nobody holds a part any more is filled again.
+fn put(block: &mut BytesMut, size: usize, octets: &[u8]) -> Bytes {
+    if block.capacity() < octets.len() && !block.try_reclaim(octets.len()) {
+        *block = BytesMut::with_capacity(size.max(octets.len()));
     }
-    block.extend_from_slice(tag);
-    block.extend_from_slice(payload);
+    block.extend_from_slice(octets);
     block.split().freeze()
 }
 
@@ -70,50 +73,57 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Takes so many octets of this value, behind which others stand.
+    fn take(copies: &mut Copies, octet: u8, size: usize) -> Bytes {
+        let mut input = BytesMut::from(&vec![octet; size][..]);
+        input.extend_from_slice(b"next");
+        let taken = copies.take(&mut input, size);
+        assert_eq!(input, &b"next"[..]);
+        taken
+    }
+
     #[test]
-    fn an_empty_tag_before_an_empty_payload_takes_nothing() {
+    fn an_empty_frame_takes_nothing() {
         let mut copies = Copies::default();
-        assert_eq!(copies.detach(&Bytes::new(), Bytes::new()), (Bytes::new(), Bytes::new()));
+        assert!(take(&mut copies, 1, 0).is_empty());
         assert_eq!(copies.small.capacity(), 0);
     }
 
     #[test]
-    fn a_large_payload_stays_where_it_is() {
-        let payload = Bytes::from(vec![7; COPY_UP_TO + 1]);
-        let (_, detached) = Copies::default().detach(&Bytes::from_static(b"tag"), payload.clone());
-        assert_eq!(detached.as_ptr(), payload.as_ptr());
+    fn a_large_frame_stays_where_it_is_and_a_small_one_does_not() {
+        for (size, stays) in [(COPY_UP_TO + 1, true), (COPY_UP_TO, false), (100, false)] {
+            let mut input = BytesMut::from(&vec![7; size + 1][..]);
+            let place = input.as_ptr();
+            let taken = Copies::default().take(&mut input, size);
+            assert_eq!((taken.len(), input.len()), (size, 1));
+            assert_eq!(taken.as_ptr() == place, stays, "{size}");
+        }
     }
 
     #[test]
     fn a_block_is_filled_again_once_nobody_holds_a_part_of_it() {
         let mut copies = Copies::default();
-        let (_, first) = copies.detach(&Bytes::new(), Bytes::from(vec![1; 200]));
-        let place = first.as_ptr();
-        drop(first);
+        let place = take(&mut copies, 1, 200).as_ptr();
         for _ in 0..5 {
-            let (_, payload) = copies.detach(&Bytes::new(), Bytes::from(vec![2; 200]));
-            drop(payload);
+            take(&mut copies, 2, 200);
         }
-        let (_, sixth) = copies.detach(&Bytes::new(), Bytes::from(vec![3; 200]));
+        let sixth = take(&mut copies, 3, 200);
         assert_eq!(sixth.as_ptr(), place.wrapping_add(200), "the block was begun again with the one before");
     }
 
     proptest! {
         #[test]
-        fn what_one_holds_is_never_anothers(
-            steps in proptest::collection::vec((0usize..3000, 0usize..32, 0usize..8), 1..200)
-        ) {
+        fn what_one_holds_is_never_anothers(steps in proptest::collection::vec((0usize..3000, 0usize..8), 1..200)) {
             let mut copies = Copies::default();
-            let mut held: Vec<(u8, Bytes, Bytes)> = Vec::new();
-            for (number, (size, tag, dropped)) in steps.into_iter().enumerate() {
+            let mut held: Vec<(u8, Bytes)> = Vec::new();
+            for (number, (size, dropped)) in steps.into_iter().enumerate() {
                 let octet = u8::try_from(number).unwrap_or(0);
-                let (tag, payload) = copies.detach(&vec![octet; tag].into(), vec![octet; size].into());
-                held.push((octet, tag, payload));
+                held.push((octet, take(&mut copies, octet, size)));
                 if dropped < held.len() {
                     held.swap_remove(dropped);
                 }
-                for (octet, tag, payload) in &held {
-                    prop_assert!(tag.iter().chain(payload).all(|found| found == octet));
+                for (octet, octets) in &held {
+                    prop_assert!(octets.iter().all(|found| found == octet));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The receiving end of a link: credit granted, deliveries put together from frames (§2.6.14).
 
-use super::super::copies::Copies;
+use super::super::copies::COPY_UP_TO;
 use super::super::credit::{Credit, ReceiverCredit};
 use super::super::serial::Serial;
 use super::resume::ReceiverResume;
@@ -93,7 +93,6 @@ impl ReceiverLink {
         id: Serial,
         transfer: Transfer,
         payload: Bytes,
-        copies: &mut Copies,
     ) -> Result<Progress, ErrorInfo> {
         let Some(tag) = transfer.delivery_tag else {
             return Err(ErrorInfo::new(
@@ -120,7 +119,11 @@ impl ReceiverLink {
             self.partial = Some(Partial { delivery, payload });
             return Ok(Progress::Partial);
         }
-        (delivery.tag, delivery.payload) = copies.detach(&delivery.tag, payload);
+        if payload.len() > COPY_UP_TO / 2 {
+            // The frame may be too large to have been copied: a tag that is kept must not keep the message.
+            delivery.tag = Bytes::copy_from_slice(&delivery.tag);
+        }
+        delivery.payload = payload;
         Ok(Progress::Complete(delivery))
     }
 

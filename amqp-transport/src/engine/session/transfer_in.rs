@@ -88,7 +88,7 @@ impl Session {
                 received.kept =
                     tag.map(|tag| Box::new(Kept { tag: Bytes::copy_from_slice(tag), verdict: None }));
             }
-            receiver.start(id, transfer, payload, &mut io.copies)
+            receiver.start(id, transfer, payload)
         } else {
             receiver.go_on(transfer, &payload)
         };
