@@ -168,6 +168,9 @@ impl App {
             if link.is_blocked && desk.engine.credit(link.key).is_ok_and(|credit| credit > 0) {
                 return Err(format!("{name}: credit came without an event"));
             }
+            if link.is_partial() && desk.engine.credit(link.key).is_ok_and(|credit| credit > 0) {
+                return Err(format!("{name}: new deliveries may be sent, and not all old ones were told"));
+            }
             if link.is_empty && desk.engine.queued(link.key) > 0 {
                 return Err(format!("{name}: a delivery came without an event"));
             }
@@ -287,7 +290,8 @@ impl App {
                 return Err("a delivery could be settled after its link ended".into());
             }
         }
-        self.suspend(index, desk)?;
+        let is_detached = !matches!(error, LinkError::Session(_));
+        self.suspend(index, is_detached, desk)?;
         self.held.retain(|held| held.link != key);
         // What came settled stays to be taken.
         if role == Role::Sender {
@@ -463,8 +467,12 @@ impl App {
         let mut delivery = OutgoingDelivery::new(payload.octets(), desk.ledger.next_token());
         delivery.settled = settled;
         delivery.message_format = if desk.random.percent(5) { 7 } else { 0 };
-        if desk.random.percent(10) && link.resumable.is_none() {
-            delivery.tag = Some(Bytes::from(format!("tag {:?}", delivery.token)));
+        if desk.random.percent(desk.plan.tags) {
+            // The longest that there are soon make a list that does not fit into a frame.
+            let token = delivery.token.0;
+            let tag =
+                if desk.random.percent(50) { format!("tag {token}") } else { format!("tag {token:>28}") };
+            delivery.tag = Some(Bytes::from(tag));
         }
         let entry =
             Entry { payload, message_format: delivery.message_format, tag: delivery.tag.clone(), settled };
@@ -521,24 +529,28 @@ impl App {
     }
 
     fn on_delivery(&mut self, index: usize, delivery: Incoming, desk: &mut Desk<'_>) -> Checked {
-        let link = &self.links[index];
-        let number = desk.ledger.arrived(link.story, &delivery, link.streams)?;
-        let name = &desk.ledger.stories[link.story].name;
+        let link = &mut self.links[index];
+        let (key, story) = (link.key, link.story);
+        let number = desk.ledger.arrived(story, &delivery, link.streams)?;
+        let name = &desk.ledger.stories[story].name;
         desk.trace.note(Some(self.who), || format!("takes {name} number {number}"));
         if link.streams {
-            self.readings.push(Reading::new(link.key, link.story, number, &delivery, desk));
+            self.readings.push(Reading::new(key, story, number, &delivery, desk));
         } else if delivery.settled {
             desk.monitor.taken_settled(desk.engine.channel(link.session), delivery.id);
         }
         if !delivery.settled {
-            if !desk.engine.is_unsettled(link.key, delivery.id) {
+            if !desk.engine.is_unsettled(key, delivery.id) {
                 return Err(format!("{name}: delivery {number} is settled before its verdict"));
             }
             let tag = delivery.tag.clone();
-            self.held.push(Held { link: link.key, story: link.story, number, id: delivery.id, tag });
+            if let Some(known) = &mut link.resumable {
+                known.taken.insert(tag.clone());
+            }
+            self.held.push(Held { link: key, story, number, id: delivery.id, tag });
         }
         if let Some(store) = &mut self.store {
-            store.on_delivery((link.story, number), delivery.settled);
+            store.on_delivery((story, number), delivery.settled);
         }
         Ok(())
     }

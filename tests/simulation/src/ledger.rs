@@ -6,7 +6,7 @@ use amqp_codec::transport::{ErrorInfo, ReceiverSettleMode, SenderSettleMode};
 use amqp_transport::Outcome;
 use amqp_transport::engine::{Incoming, Token};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One link from attach to its end, seen from both ends.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Story {
     pub(crate) is_accepted: bool,
     /// What the receiver held of it when it was attached, by tag, and what it had decided.
     pub(crate) receiver_holds: BTreeMap<Bytes, Option<Outcome>>,
+    /// The tags that the sender held of it when it was attached.
+    pub(crate) sender_holds: BTreeSet<Bytes>,
     /// What each end said when it detached.
     pub(crate) parting: [Option<Option<ErrorInfo>>; 2],
 }
@@ -140,6 +142,7 @@ impl Ledger {
             is_resumable: false,
             is_accepted: false,
             receiver_holds: BTreeMap::new(),
+            sender_holds: BTreeSet::new(),
             parting: [None, None],
         });
         self.stories.len() - 1
@@ -215,18 +218,19 @@ impl Ledger {
         Some((delivery.payload, verdict))
     }
 
-    /// The numbers of the deliveries of a link that have these octets.
-    pub(crate) fn places_of(&self, story: usize, payloads: &Vec<&Bytes>) -> Vec<usize> {
-        let deliveries = self.stories[story].deliveries.iter().enumerate();
-        deliveries
-            .filter(|(_, delivery)| payloads.iter().any(|octets| delivery.payload.is(octets)))
-            .map(|(number, _)| number)
-            .collect()
+    /// The numbers of the deliveries of a link that have these octets, in the order of these.
+    pub(crate) fn places_of(&self, story: usize, payloads: &[&Bytes]) -> Vec<usize> {
+        let deliveries = &self.stories[story].deliveries;
+        let place = |octets: &&Bytes| deliveries.iter().position(|delivery| delivery.payload.is(octets));
+        payloads.iter().filter_map(place).collect()
     }
 
-    /// A link that can be resumed has ended: exactly the deliveries without an outcome were kept.
+    /// A link that can be resumed has ended: exactly the deliveries without an outcome were kept, in their order.
     pub(crate) fn check_kept(&self, story: usize, kept: &[usize]) -> Result<(), String> {
         let told = &self.stories[story];
+        if !kept.is_sorted() {
+            return Err(format!("{}: the deliveries {kept:?} are kept out of order", told.name));
+        }
         for (number, delivery) in told.deliveries.iter().enumerate() {
             let is_open = !delivery.settled && delivery.told == Some(None);
             if is_open != kept.contains(&number) {

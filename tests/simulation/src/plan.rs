@@ -46,6 +46,8 @@ pub struct Plan {
     pub streams: u64,
     /// How often links can be resumed, in percent.
     pub resumes: u64,
+    /// How often an application chooses the tag of a delivery, in percent.
+    pub tags: u64,
     /// How often the client speaks before the listener has opened, in percent.
     pub pipelines: u64,
 }
@@ -83,6 +85,7 @@ impl Plan {
             burst: random.pick(&[1, 3, 20, 60]),
             streams: random.pick(&[0, 0, 20, 80]),
             resumes: random.pick(&[0, 40, 90]),
+            tags: random.pick(&[0, 10, 10, 90]),
             pipelines: random.pick(&[0, 50]),
         }
     }

@@ -586,6 +586,10 @@ impl World {
                 return Err(format!("{who:?}: not open at rest"));
             }
             end.monitor.check_rest().map_err(|broken| format!("{who:?} at rest: {broken}"))?;
+            let usage = end.engine.usage();
+            if usage.unsettled_sent + usage.unsettled_received > 0 {
+                return Err(format!("{who:?} at rest: something is unsettled, {usage:?}"));
+            }
             self.with(who, App::check_rest)?;
         }
         self.check_credit()?;

@@ -22,7 +22,7 @@ use super::limits::Limits;
 use super::options::AbortPolicy;
 use super::sasl::{Sasl, StaticCredentials};
 use super::{
-    Fate, LinkKey, LinkStatus, OutgoingDelivery, Resumption, SessionKey, StreamPart, Termini,
+    Fate, LinkAnswer, LinkKey, LinkStatus, OutgoingDelivery, Resumption, SessionKey, StreamPart, Termini,
     UnsettledDelivery,
 };
 use crate::error::{ConnectionError, LinkError, Outcome, SendError, SessionError, SettleError, StreamError};

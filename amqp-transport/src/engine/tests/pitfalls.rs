@@ -538,3 +538,21 @@ fn a_disposition_from_a_sender_that_says_nothing_changes_nothing() {
     script.says(7, Performative::Disposition(Disposition::new(Role::Sender, 0_u32)));
     assert!(script.engine.is_unsettled(link, delivery.id) && script.hears().is_empty());
 }
+
+// §2.6.14
+#[test]
+fn a_delivery_that_its_sender_aborts_is_settled_on_both_sides() {
+    let (mut script, link) = Scripted::receiving(Credit::Auto(10), Limits::default());
+    let mut half = Transfer::new(3_u32);
+    (half.delivery_id, half.delivery_tag) = (Some(0), Some(Bytes::from_static(b"half")));
+    half.more = true;
+    script.transfers(&half, b"aaa");
+    assert_eq!(script.engine.usage().unsettled_received, 1);
+    let mut aborted = Transfer::new(3_u32);
+    aborted.aborted = true;
+    script.transfers(&aborted, b"");
+    assert_eq!(script.engine.usage().unsettled_received, 0);
+    assert!(script.engine.take(link).unwrap().is_none());
+    script.delivers(1);
+    assert!(script.engine.take(link).unwrap().is_some(), "the next one is another");
+}

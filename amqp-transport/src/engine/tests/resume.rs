@@ -402,3 +402,124 @@ fn a_resumption_that_is_refused_and_given_up_before_the_reason_comes_keeps_every
     assert!(sent(&mut script).is_empty());
     assert_eq!(script.engine.take_unsettled(link).unwrap().deliveries, [delivery]);
 }
+
+/// A receiver that can be resumed, in this mode, attached to the peer's handle 3.
+fn resumable_receiver(mode: ReceiverSettleMode) -> (Scripted, LinkKey) {
+    let (mut script, session) = Scripted::begun();
+    let mut wanted = options(Role::Receiver, Credit::Auto(10));
+    wanted.rcv_settle_mode = mode;
+    wanted.resumption = Some(Resumption::default());
+    let link = script.engine.attach(session, wanted).unwrap();
+    let mut answer = Attach::new("link", 3_u32, Role::Sender);
+    answer.source = Some(Source::new("q"));
+    answer.initial_delivery_count = Some(0);
+    script.says(7, Performative::Attach(Box::new(answer)));
+    (script, link)
+}
+
+// §2.6.13, §4.4.2
+#[test]
+fn a_verdict_within_a_transaction_is_not_kept() {
+    let (mut script, link) = resumable_receiver(ReceiverSettleMode::Second);
+    script.delivers(0);
+    let delivery = script.engine.take(link).unwrap().unwrap();
+    let transaction = crate::transaction::TransactionId::new(Bytes::from_static(b"one"));
+    let provisional = crate::transaction::Provisional::new(transaction, Outcome::Accepted);
+    script.engine.settle(link, delivery.id, Outcome::Provisional(Box::new(provisional))).unwrap();
+    script.engine.handle_lost("cut");
+    let verdicts = script.engine.take_unsettled(link).unwrap().verdicts;
+    assert_eq!(verdicts, [(delivery.tag, None)], "it was rolled back with its link");
+}
+
+// §2.6.13
+#[test]
+fn what_is_released_with_its_link_is_not_kept() {
+    let (mut script, link) = resumable_receiver(ReceiverSettleMode::First);
+    script.delivers(0);
+    script.delivers(1);
+    let taken = script.engine.take(link).unwrap().unwrap();
+    script.engine.detach(link, false, None);
+    let verdicts = script.engine.take_unsettled(link).unwrap().verdicts;
+    assert_eq!(verdicts, [(taken.tag, None)], "nobody has seen the other");
+}
+
+// §2.7.3
+#[test]
+fn what_an_incomplete_map_of_a_sender_does_not_name_stays_unsettled() {
+    let (mut script, session) = Scripted::begun();
+    let mut wanted = options(Role::Receiver, Credit::Auto(10));
+    let verdicts =
+        vec![(Bytes::from_static(b"a"), Some(DeliveryState::Accepted)), (Bytes::from_static(b"b"), None)];
+    wanted.resumption =
+        Some(Resumption { is_resumed: true, verdicts: verdicts.clone(), ..Resumption::default() });
+    let link = script.engine.attach(session, wanted).unwrap();
+    let mut answer = Attach::new("link", 3_u32, Role::Sender);
+    answer.source = Some(Source::new("q"));
+    answer.initial_delivery_count = Some(0);
+    (answer.unsettled, answer.incomplete_unsettled) = (Some(map(&[(b"b", None)])), true);
+    script.says(7, Performative::Attach(Box::new(answer)));
+    assert_eq!(script.engine.unresolved(link), [&b"a"[..], b"b"]);
+    script.engine.handle_lost("cut");
+    assert_eq!(script.engine.take_unsettled(link).unwrap().verdicts, verdicts);
+}
+
+// §2.6.13
+#[test]
+fn the_outcome_that_a_sender_has_applied_counts_though_the_verdict_was_another() {
+    let (mut script, _) = receiving_again();
+    let mut decided = resumes(0, b"done");
+    decided.state = Some(DeliveryState::Released);
+    script.transfers(&decided, b"");
+    let heard = script.hears();
+    let [(_, Performative::Disposition(verdict), _)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!((verdict.settled, &verdict.state), (true, &Some(DeliveryState::Released)));
+}
+
+// §2.6.13
+#[test]
+fn what_was_resumed_takes_room_until_it_has_left() {
+    let (mut script, link) =
+        resumed_with(&[(&[0, 0, 0, 0], None), (&[0, 0, 0, 1], Some(DeliveryState::Accepted))], false);
+    // All but one are to be sent once more, each with a little for itself.
+    assert_eq!(script.engine.usage().waiting_bytes, 5 * payload(0).len() + 6 * 64);
+    assert_eq!(sent(&mut script).len(), 6);
+    assert_eq!(script.engine.usage().waiting_bytes, 0);
+    script.engine.detach(link, false, None);
+    assert_eq!(script.engine.usage().waiting_bytes, 0);
+}
+
+// §2.6.13
+#[test]
+fn a_listener_sends_what_is_unsettled_although_the_credit_came_before_its_answer() {
+    let mut script = Scripted::listener();
+    script.feed(&ProtocolHeader::SASL.to_bytes());
+    let mut init = SaslInit::new(Symbol::from_static("PLAIN"));
+    init.initial_response = Some(Bytes::from_static(b"\0u\0p").into());
+    script.feed(&sasl_frame(&SaslFrame::Init(init)));
+    script.feed(&ProtocolHeader::AMQP.to_bytes());
+    script.says(0, Performative::Open(Box::new(Open::new("peer"))));
+    script.says(7, Performative::Begin(Box::new(Begin::new(0_u32, 10_u32, 10_u32))));
+    let mut attach = Attach::new("link", 3_u32, Role::Receiver);
+    attach.source = Some(Source::new("q"));
+    attach.unsettled = Some(map(&[(b"t", None)]));
+    script.says(7, Performative::Attach(Box::new(attach)));
+    let mut flow = Flow::new(10_u32, 0_u32, 10_u32);
+    (flow.next_incoming_id, flow.handle, flow.link_credit) = (Some(0), Some(3), Some(5));
+    script.says(7, Performative::Flow(flow));
+    let request = std::iter::from_fn(|| script.engine.poll_event())
+        .find_map(|event| match event {
+            Event::LinkRequested(key) => Some(key),
+            _ => None,
+        })
+        .unwrap();
+    script.hears();
+    let delivery =
+        UnsettledDelivery { tag: Some(Bytes::from_static(b"t")), payload: payload(1), message_format: 0 };
+    let mut resumption = Resumption { is_resumed: true, ..Resumption::default() };
+    resumption.deliveries = vec![(delivery, Token(0))];
+    let answer = LinkAnswer { resumption: Some(resumption), ..LinkAnswer::default() };
+    script.engine.accept_with(request, answer).unwrap();
+    let sent = sent(&mut script);
+    let [(transfer, octets)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((transfer.resume, octets), (true, &payload(1)));
+}
