@@ -117,6 +117,12 @@ macro_rules! common_options {
                 self
             }
 
+            /// The same at the node of this address.
+            pub(crate) fn address(mut self, address: String) -> Self {
+                self.$theirs.address = Some(address.into());
+                self
+            }
+
             pub(crate) fn into_link(self) -> LinkOptions {
                 let mut link = self.link;
                 link.name = self.name.unwrap_or_else(|| Uuid::new_v4().to_string()).into();

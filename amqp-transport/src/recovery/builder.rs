@@ -42,6 +42,7 @@ impl fmt::Debug for ClientBuilder {
 }
 
 /// Makes one attempt to connect.
+#[derive(Clone)]
 pub(super) struct Dialer {
     configure: Arc<Configure>,
     provide: Option<Arc<Provide>>,
@@ -171,6 +172,10 @@ impl ClientBuilder {
     /// `may_follow` says that these may be trusted with the credentials. By default none is. The other address is
     /// tried at once, a single time; whatever comes of it, the configured ones are next. At most three redirects are
     /// followed in a row.
+    ///
+    /// The same holds for a link that a peer refuses and sends elsewhere (`amqp:link:redirect`): to another node, for which
+    /// `may_follow` is asked with the client's first address, or to another peer, to which the link gets a connection of its
+    /// own. When that link ends it is attached where it was asked for at first.
     pub fn follow_redirects(
         mut self,
         may_follow: impl Fn(&str, u16) -> bool + Send + Sync + 'static,

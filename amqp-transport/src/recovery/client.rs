@@ -1,6 +1,7 @@
 //! The client: what its handles and its tasks share, and its end.
 
 use super::builder::ClientBuilder;
+use super::elsewhere::Elsewhere;
 use super::error::{ClientError, Trouble};
 use super::receiver::RecoveringReceiver;
 use super::sender::{RecoveringSender, SenderCore};
@@ -79,6 +80,7 @@ pub(super) struct Core {
     pub(super) state: watch::Sender<ClientState>,
     pub(super) back_off: BackOff,
     pub(super) patience: Patience,
+    pub(super) elsewhere: Option<Elsewhere>,
     /// Attempts to connect so far.
     pub(super) attempts: AtomicU64,
     /// Connections so far.
@@ -91,12 +93,13 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(back_off: BackOff, patience: Patience) -> Arc<Self> {
+    pub(super) fn new(back_off: BackOff, patience: Patience, elsewhere: Option<Elsewhere>) -> Arc<Self> {
         Arc::new(Self {
             live: watch::Sender::new(Live::Down),
             state: watch::Sender::new(ClientState::Connecting { address: String::new(), attempt: 0 }),
             back_off,
             patience,
+            elsewhere,
             attempts: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             resent: AtomicU64::new(0),
@@ -128,6 +131,19 @@ impl Core {
                 return Err(ClientError::Closed);
             }
         }
+    }
+
+    /// Why the client has ended, if it has.
+    pub(super) fn end(&self) -> Option<ClientError> {
+        match &*self.live.borrow() {
+            Live::Ended(reason) => Some(reason.clone()),
+            Live::Down | Live::Up { .. } => None,
+        }
+    }
+
+    /// Waits until the client has ended.
+    pub(super) async fn ended(&self) {
+        drop(self.live.subscribe().wait_for(|live| matches!(live, Live::Ended(_))).await);
     }
 
     pub(super) fn register(&self, sender: &Arc<SenderCore>) {
@@ -183,8 +199,11 @@ impl Client {
     }
 
     pub(super) fn start(builder: ClientBuilder) -> Self {
-        let core = Core::new(builder.back_off.clone(), builder.patience);
         let (addresses, may_follow) = (builder.addresses, builder.may_follow);
+        let elsewhere = addresses
+            .first()
+            .map(|like| Elsewhere::new(builder.dialer.clone(), Arc::clone(&may_follow), like.clone()));
+        let core = Core::new(builder.back_off.clone(), builder.patience, elsewhere);
         let supervisor =
             Supervisor::new(Arc::clone(&core), addresses, builder.dialer, may_follow, builder.back_off);
         tokio::spawn(supervisor.run());

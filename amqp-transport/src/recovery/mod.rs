@@ -48,6 +48,7 @@ pub(crate) mod back_off;
 mod buffer;
 mod builder;
 mod client;
+mod elsewhere;
 mod error;
 mod keeper;
 mod receiver;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Redirects that are followed in a row without a pause: peers may send a client round in circles.
-const MAX_HOPS: u32 = 3;
+pub(super) const MAX_HOPS: u32 = 3;
 
 /// Makes one attempt to connect.
 pub(super) trait Dial: Send + 'static {

@@ -51,7 +51,7 @@ fn supervisor<const N: usize>(
     patience: Patience,
     dialer: &Refusing,
 ) -> Supervisor<Refusing> {
-    let core = Core::new(BackOff::default(), patience);
+    let core = Core::new(BackOff::default(), patience, None);
     Supervisor::new(core, addresses(ports), dialer.clone(), Arc::new(|_, _| false), BackOff::default())
 }
 

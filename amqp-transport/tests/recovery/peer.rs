@@ -4,7 +4,7 @@ use amqp_codec::messaging::{Message, Source, Target, TargetArchetype};
 use amqp_codec::transport::{ErrorInfo, Role, conditions};
 use amqp_codec::types::Value;
 use amqp_transport::{
-    Connection, Credit, Incoming, Limits, LinkRequest, ListenerOptions, Outcome, Receiver, Sender,
+    Connection, Credit, Incoming, Limits, LinkRequest, ListenerOptions, Outcome, Receiver, Redirect, Sender,
     StaticCredentials,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +27,8 @@ pub(crate) struct Store {
     pub(crate) asked: Mutex<usize>,
     /// Nodes that are not there.
     pub(crate) missing: Mutex<Vec<String>>,
+    /// Where links to nodes are sent instead.
+    pub(crate) elsewhere: Mutex<BTreeMap<String, Redirect>>,
     /// Messages are taken but not answered.
     pub(crate) is_mute: Mutex<bool>,
     receivers: Mutex<Vec<Receiver>>,
@@ -80,6 +82,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Sends links to a node to another peer, another node or both.
+    pub(crate) fn redirects(&self, node: &str, to: Option<SocketAddr>, address: Option<&str>) {
+        let mut redirect = Redirect::default();
+        redirect.network_host = to.map(|to| to.ip().to_string());
+        (redirect.port, redirect.address) = (to.map(|to| to.port()), address.map(str::to_owned));
+        self.store.elsewhere.lock().unwrap().insert(node.to_owned(), redirect);
+    }
+
     pub(crate) async fn start() -> Self {
         Self::at("127.0.0.1:0".parse().unwrap(), Arc::default(), Limits::default()).await
     }
@@ -134,6 +144,12 @@ async fn serve(incoming: Incoming, store: Arc<Store>) {
         let node = node_of(&request);
         if store.missing.lock().unwrap().contains(&node) {
             request.refuse(ErrorInfo::new(conditions::NOT_FOUND, format!("there is no node {node}")));
+            store.changed.notify_waiters();
+            continue;
+        }
+        let elsewhere = store.elsewhere.lock().unwrap().get(&node).cloned();
+        if let Some(elsewhere) = elsewhere {
+            request.refuse(elsewhere.link_error());
             store.changed.notify_waiters();
             continue;
         }
