@@ -1,15 +1,20 @@
 //! Claims-based security: client and server piece against each other.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use amqp_codec::messaging::{Message, Target};
+use amqp_codec::transport::{ErrorInfo, conditions};
 use amqp_codec::types::Value;
 use amqp_transport::cbs::{
     AuthorizationState, Cbs, CbsError, CbsServer, NODE, PutToken, SasKey, Token, TokenError, TokenFuture,
     TokenProvider,
 };
 use amqp_transport::management::{NodeManagement, Operation, Refusal};
+use amqp_transport::recovery::Client;
 use amqp_transport::{
-    Address, ConnectOptions, Connection, Incoming, Limits, ListenerOptions, StaticCredentials,
+    Address, ConnectOptions, Connection, Credit, Incoming, Limits, Listener, ListenerOptions, SenderOptions,
+    StaticCredentials,
 };
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -230,6 +235,83 @@ async fn what_is_no_token_is_a_bad_request() {
             assert_eq!(reply.status, status, "{request:?}");
         }
         assert_eq!(puts.lock().unwrap().len(), 1);
+    })
+    .await;
+}
+
+/// Serves a connection of a peer that takes messages only from who has put a token on this very connection.
+async fn guarded(incoming: Incoming, puts: Arc<AtomicUsize>) {
+    let is_authorized = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_authorized);
+    let mut server = CbsServer::new(move |put: PutToken| {
+        let checked = key().check(&put.token, &put.audience, SystemTime::now());
+        seen.store(checked.is_ok(), Ordering::SeqCst);
+        puts.fetch_add(1, Ordering::SeqCst);
+        let refusal = |description| Refusal { status: 401, condition: None, description };
+        std::future::ready(checked.map(|_| ()).map_err(|error| refusal(error.to_string())))
+    });
+    while let Some(link) = incoming.next_link().await {
+        let attach = link.attach().unwrap();
+        let source = attach.source.as_ref().and_then(|source| source.address.clone());
+        let target = attach.target.as_ref().and_then(|target| target.address().cloned());
+        if [source, target].contains(&Some(NODE.into())) {
+            server.serve(link).unwrap();
+        } else if is_authorized.load(Ordering::SeqCst) {
+            let receiver = link.accept_as_receiver(Target::new("orders"), Credit::Auto(10)).unwrap();
+            tokio::spawn(async move {
+                while let Ok(delivery) = receiver.recv().await {
+                    let _ = delivery.accept();
+                }
+            });
+        } else {
+            link.refuse(ErrorInfo::new(conditions::UNAUTHORIZED_ACCESS, "there is no token for orders"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_connects_again_puts_its_token_before_it_attaches_its_links() {
+    within(async {
+        let anyone = StaticCredentials { anonymous: true, users: Vec::new() };
+        let options = ListenerOptions::new("server").authenticator(Arc::new(anyone));
+        let mut listener = Listener::bind("127.0.0.1:0", options).await.unwrap();
+        let address = format!("amqp://{}", listener.local_addr().unwrap());
+        let (puts, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (counts, kept) = (Arc::clone(&puts), Arc::clone(&connections));
+        tokio::spawn(async move {
+            loop {
+                let (incoming, _) = listener.accept().await;
+                kept.lock().unwrap().push(incoming.connection().clone());
+                tokio::spawn(guarded(incoming, Arc::clone(&counts)));
+            }
+        });
+        // Without a token nobody gets anywhere.
+        let client = Client::builder([&address]).unwrap().connect().await.unwrap();
+        let refused = client.sender(SenderOptions::new("orders")).await.unwrap_err();
+        assert!(refused.to_string().contains("there is no token for orders"), "{refused}");
+        client.close(Duration::from_secs(5)).await.unwrap();
+        connections.lock().unwrap().clear();
+
+        let client = Client::builder([&address])
+            .unwrap()
+            .prepare(|connection| {
+                let cbs = Cbs::new(&connection, key());
+                async move { cbs.authorize(QUEUE).await }
+            })
+            .connect()
+            .await
+            .unwrap();
+        let sender = client.sender(SenderOptions::new("orders")).await.unwrap();
+        for times in 1..=4 {
+            sender.send(Message::data("an order")).await.unwrap().accepted().unwrap();
+            assert_eq!(puts.load(Ordering::SeqCst), times);
+            let before = client.connected().await.unwrap();
+            let theirs: Vec<Connection> = std::mem::take(&mut *connections.lock().unwrap());
+            for connection in theirs {
+                connection.close().await.ok();
+            }
+            before.closed().await;
+        }
     })
     .await;
 }

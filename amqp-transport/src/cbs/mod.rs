@@ -18,6 +18,9 @@
 //! ```
 //!
 //! [`CbsServer`] is the same for a listener.
+//!
+//! On connections that come back, tokens are put by [`ClientBuilder::prepare`](crate::recovery::ClientBuilder::prepare):
+//! on each of them, before any link is attached.
 
 mod client;
 mod sas;

@@ -311,6 +311,8 @@ fn dynamic_address(receiver: &Receiver) -> Result<ByteString, RequestError> {
 async fn read(receiver: Receiver, sender: Sender, waiting: Arc<Waiting>) {
     loop {
         tokio::select! {
+            // Answers that are here are handed out before the end of the other link is told; a peer that never stops
+            // answering keeps that from its own client only, whose requests run out of time.
             biased;
             delivery = receiver.recv() => match delivery {
                 Ok(delivery) => waiting.hand_out(delivery),
