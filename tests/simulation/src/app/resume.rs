@@ -199,10 +199,12 @@ impl App {
 
     /// A resumed receiver waits only for what the sender still holds.
     fn check_unresolved(link: &Link, desk: &mut Desk<'_>) -> Checked {
-        if desk.engine.remote_attach(link.key).is_none_or(|attach| attach.incomplete_unsettled) {
+        let told = &desk.ledger.stories[link.story];
+        // Of a refusal nothing is compared.
+        let is_compared = |attach: &Attach| told.is_accepted && !attach.incomplete_unsettled;
+        if !desk.engine.remote_attach(link.key).is_some_and(is_compared) {
             return Ok(());
         }
-        let told = &desk.ledger.stories[link.story];
         match desk.engine.unresolved(link.key).iter().find(|tag| !told.sender_holds.contains(*tag)) {
             Some(tag) => Err(format!("{}: {tag:?} is awaited, and the sender does not hold it", told.name)),
             None => Ok(()),
