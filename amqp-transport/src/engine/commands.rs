@@ -771,7 +771,7 @@ impl Engine {
 }
 
 /// Octets of a delivery-tag at most (§2.8.7).
-const MAX_TAG: usize = 32;
+pub(super) const MAX_TAG: usize = 32;
 
 /// Octets of the state that goes with a message at most: a transaction's has fewer (§4.5.7), and the smallest frames have
 /// room for some of the message behind it.

@@ -1,6 +1,7 @@
 //! Transfers from the peer (§2.6.12, §2.6.14): delivery-ids without gaps, deliveries put together in their links.
 
 use super::{Kept, Received, Session, size, unattached};
+use crate::engine::commands::MAX_TAG;
 use crate::engine::link::receiver::Progress;
 use crate::engine::link::{Kind, LinkState};
 use crate::engine::serial::Serial;
@@ -142,7 +143,7 @@ impl Session {
         Ok(())
     }
 
-    /// The first frame of a delivery: delivery-ids have no gaps.
+    /// The first frame of a delivery: delivery-ids have no gaps, and tags are short (§2.8.7).
     pub(super) fn enter_delivery(&mut self, key: LinkKey, transfer: &Transfer) -> Result<Serial, Fault> {
         let Some(id) = transfer.delivery_id.map(Serial) else {
             return Err(Fault::Session(ErrorInfo::new(
@@ -156,6 +157,11 @@ impl Session {
                 conditions::INVALID_FIELD,
                 format!("transfer.delivery-id is {id}, expected {expected}: they have no gaps"),
             )));
+        }
+        if let Some(tag) = transfer.delivery_tag.as_ref().filter(|tag| tag.len() > MAX_TAG) {
+            let text =
+                format!("transfer.delivery-tag has {} octets, at most {MAX_TAG} are allowed", tag.len());
+            return Err(Fault::Link(key, ErrorInfo::new(conditions::INVALID_FIELD, text)));
         }
         if self.received.is_stretched() {
             return Err(Fault::Session(ErrorInfo::new(

@@ -370,6 +370,24 @@ fn a_delivery_without_an_id_or_a_tag_is_an_invalid_field() {
     assert_eq!(script.detaches_with(), conditions::INVALID_FIELD);
 }
 
+// §2.8.7
+#[test]
+fn a_delivery_tag_of_more_than_32_octets_is_an_invalid_field() {
+    for (octets, is_taken) in [(32, true), (33, false), (5_000, false)] {
+        let (mut script, link) = Scripted::receiving(Credit::Auto(5), Limits::default());
+        script.hears();
+        let mut transfer = Transfer::new(3_u32);
+        (transfer.delivery_id, transfer.delivery_tag) = (Some(0), Some(vec![7; octets].into()));
+        script.transfers(&transfer, b"x");
+        if is_taken {
+            assert_eq!(script.engine.take(link).unwrap().unwrap().tag.len(), octets);
+        } else {
+            assert_eq!(script.detaches_with(), conditions::INVALID_FIELD);
+            assert_eq!(script.engine.usage().unsettled_received, 0);
+        }
+    }
+}
+
 /// The first frame of a delivery that goes on.
 fn first_part(id: u32) -> Transfer {
     let mut transfer = Transfer::new(3_u32);
