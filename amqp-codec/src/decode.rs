@@ -235,6 +235,16 @@ impl<'a> Decoder<'a> {
         self.items_left = self.input.len();
     }
 
+    /// How many octets behind those that are left count as room for items too.
+    pub(crate) const fn items_behind(&self) -> usize {
+        self.items_left.saturating_sub(self.input.len())
+    }
+
+    /// As [`Decoder::count_items_anew`], with so many octets behind those that are left.
+    pub(crate) const fn count_items_with(&mut self, behind: usize) {
+        self.items_left = self.input.len().saturating_add(behind);
+    }
+
     /// Leaves out what is behind this place.
     #[inline]
     pub(crate) fn end_at(&mut self, end: usize) {

@@ -44,6 +44,37 @@ fn items_behind_an_offset_are_bounded_by_the_octets_behind_it() {
     assert_eq!((found.expected(), found.offset()), (expected.expected(), expected.offset() + 100_000));
 }
 
+#[test]
+fn items_of_a_section_are_bounded_alike_whether_the_message_is_read_whole_or_by_sections() {
+    /// A section of this kind that announces so many items, and in it a list that announces so many, of which the first
+    /// is no text.
+    fn section(code: u8, (outer, inner): (u8, u8)) -> Vec<u8> {
+        let compound = if code == 0x76 { 0xc0 } else { 0xc1 };
+        let list = [0xc0, 10, inner, 0xa1, 1, 0xff, 0x40, 0x40, 0x40, 0x40, 0x40, 0x40];
+        let head = [0x00, 0x53, code, compound, 16, outer, 0xa3, 1, b'k'];
+        [&head[..], &list].concat()
+    }
+    let sequence = [0x00, 0x53, 0x76, 0xc0, 2, 1, 0x40];
+    let footer = [0x00, 0x53, 0x78, 0xc1, 1, 0];
+    let counts = (2..20).step_by(2).flat_map(|outer| (0..20).map(move |inner| (outer, inner)));
+    for announced in counts {
+        for octets in [
+            section(0x72, announced),
+            [&section(0x72, announced)[..], &sequence, &footer].concat(),
+            section(0x76, announced),
+            [&section(0x76, announced)[..], &sequence, &footer].concat(),
+            [&sequence[..], &sequence, &section(0x76, announced)].concat(),
+            [&sequence[..], &sequence, &section(0x76, announced), &footer].concat(),
+        ] {
+            let octets = Bytes::from(octets);
+            let whole = Message::from_bytes(octets.clone()).unwrap_err();
+            let sections = MessageSections::parse(&octets).unwrap();
+            let alone = sections.message_annotations().map(drop).and_then(|()| sections.body().map(drop));
+            assert_eq!(alone.unwrap_err(), whole, "{announced:?} items announced in {octets:02x?}");
+        }
+    }
+}
+
 /// A map of these encoded keys, and of so many others in front of each.
 fn map_of(keys: &[&[u8]], others: usize) -> Bytes {
     let mut items = Vec::new();

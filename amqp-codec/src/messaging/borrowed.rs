@@ -297,10 +297,11 @@ impl<'a, T: DecodeRef<'a>> SectionsRef<'a, T> {
     /// Checks all sections from behind the descriptor of the first one.
     fn read(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
         let octets = input.left();
+        let behind = input.items_behind();
         T::decode_ref(input)?;
         while !input.is_empty() {
-            input.count_items_anew();
             input.skip_descriptor()?;
+            input.count_items_with(behind);
             T::decode_ref(input)?;
         }
         Ok(Self { octets, section: PhantomData })

@@ -45,7 +45,6 @@ impl Order {
         if input.is_empty() {
             return Ok(None);
         }
-        input.count_items_anew();
         let Some(code) = input.descriptor(&SECTIONS)? else {
             return Err(input.unexpected("a section of a message"));
         };
@@ -54,6 +53,7 @@ impl Order {
             return Err(input.error("sections in their order", Found::Text("one out of place")));
         }
         self.last = code;
+        input.count_items_anew();
         Ok(Some(code))
     }
 }
