@@ -193,15 +193,31 @@ fn the_keys_of_borrowed_annotations_tell_their_texts() {
 }
 
 #[test]
-fn an_empty_list_without_octets_is_no_level_of_nesting() {
+fn an_empty_list_without_octets_is_a_level_of_nesting_as_any_list_is() {
     // As deep as may be: 32 descriptors, and the innermost value.
-    for (innermost, is_legal) in [(0x45, true), (0x40, true), (0x00, false)] {
-        let mut octets = [0x00, 0x53, 0x01].repeat(Limits::default().max_depth);
-        octets.extend([innermost, 0x53, 0x01, 0x40]);
-        let octets = Bytes::from(octets);
+    let in_place: [(&[u8], bool); 5] = [
+        (&[0x40], true),
+        (&[0x45], false),
+        (&[0xc0, 1, 0], false),
+        (&[0xe0, 2, 0, 0x45], false),
+        (&[0x00, 0x53, 0x01, 0x40], false),
+    ];
+    for (innermost, is_legal) in in_place {
+        let descriptors = [0x00, 0x53, 0x01].repeat(Limits::default().max_depth);
+        let octets = Bytes::from([&descriptors, innermost].concat());
         let owned = Value::decode(&mut Decoder::new(&octets));
         let borrowed = ValueRef::decode_ref(&mut Decoder::new(&octets)).map(Value::from);
-        assert_eq!(borrowed, owned, "{innermost:#04x}");
-        assert_eq!(owned.is_ok(), is_legal, "{innermost:#04x}");
+        assert_eq!(borrowed, owned, "{innermost:02x?}");
+        assert_eq!(owned.is_ok(), is_legal, "{innermost:02x?}");
+    }
+    // What can be read can be read again once it was written, in arrays too.
+    for depth in 0..=Limits::default().max_depth {
+        let octets = Bytes::from([&[0x00, 0x53, 0x01].repeat(depth)[..], &[0xe0, 2, 2, 0x45]].concat());
+        let owned = Value::from_bytes(octets.clone());
+        assert_eq!(owned.is_ok(), depth + 2 <= Limits::default().max_depth, "{depth}");
+        assert_eq!(ValueRef::borrow_from(&octets).map(Value::from), owned, "{depth}");
+        if let Ok(value) = owned {
+            assert_eq!(Value::from_bytes(value.to_bytes()), Ok(value), "{depth}");
+        }
     }
 }

@@ -256,10 +256,10 @@ impl ArrayHead {
         }
     }
 
-    /// The width of elements that are legal whatever is in them; none where they must be looked at.
+    /// The width of elements that are legal whatever is in them, and wherever; none where they must be looked at.
     pub(super) fn width_of_any_content(&self) -> Option<usize> {
         match (self.layout, self.code) {
-            (_, code::BOOLEAN | code::CHAR) => None,
+            (_, code::BOOLEAN | code::CHAR | code::LIST0) => None,
             (Layout::Fixed(width), _) => Some(width),
             _ => None,
         }

@@ -35,9 +35,6 @@ impl<'a> ListRef<'a> {
     /// A list whose format code was taken.
     #[inline(never)]
     pub(crate) fn decode_data(code: u8, input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
-        if code == code::LIST0 {
-            return Ok(Self::default());
-        }
         if input.is_checked() {
             let (items, count) = input.run(|data| primitive::compound(code, LIST, data))?;
             return Ok(Self { items, count });
