@@ -57,6 +57,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("2.7.9", "close"),
     ("2.8.2", "Settlement policy of a sender"),
     ("2.8.3", "Settlement policy of a receiver"),
+    ("2.8.7", "delivery-tag"),
     ("2.8.10", "Sequence numbers"),
     ("2.8.14", "error"),
     ("2.8.15", "AMQP errors"),

@@ -1,8 +1,8 @@
 //! Small messages in octets of their own: one that is kept for long must not keep the whole read buffer with it. The frame is
-//! copied before it is decoded: tag and payload then share its octets, and the read buffer is shared with nobody.
+//! copied before it is decoded: tag and payload then share its octets, and the read buffer with nobody.
 //!
 //! To save allocations some share a block. What one message keeps alive stays within bounds: a block is no more than sixteen
-//! times as large as the smallest payload in it, or [`SMALL_BLOCK`].
+//! times as large as the smallest frame in it, or [`SMALL_BLOCK`].
 
 use bytes::{Buf, Bytes, BytesMut};
 

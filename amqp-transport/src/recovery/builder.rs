@@ -113,7 +113,8 @@ impl ClientBuilder {
     /// Makes each connection ready before any link is attached on it: puts tokens, declares what has to be there. What it
     /// gives is kept for as long as the connection lasts, such as an [`Authorization`](crate::cbs::Authorization), which
     /// renews its token. How long it takes is not limited here; it is given up with the connection. An error is taken to
-    /// pass: the connection is closed, and the next attempt follows. Errors are shown in logs, so they must contain no secret.
+    /// pass: the connection is closed, and the next attempt follows, for ever unless [`Patience::attempts`] says otherwise.
+    /// Errors are shown in logs, so they must contain no secret.
     ///
     /// ```
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -175,7 +176,11 @@ impl ClientBuilder {
     ///
     /// The same holds for a link that a peer refuses and sends elsewhere (`amqp:link:redirect`): to another node, for which
     /// `may_follow` is asked with the client's first address, or to another peer, to which the link gets a connection of its
-    /// own. When that link ends it is attached where it was asked for at first.
+    /// own. When that link ends it is attached where it was asked for at first. Where the other peer cannot be reached the
+    /// link is tried again as [`Patience::lasting_refusals`] says.
+    ///
+    /// The host that a redirect names for connecting (`network-host`) is what the new connection says in its open and what
+    /// the peer's certificate must be for; a `hostname` beside it is not said.
     pub fn follow_redirects(
         mut self,
         may_follow: impl Fn(&str, u16) -> bool + Send + Sync + 'static,

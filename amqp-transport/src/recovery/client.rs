@@ -141,9 +141,10 @@ impl Core {
         }
     }
 
-    /// Waits until the client has ended.
-    pub(super) async fn ended(&self) {
+    /// Waits until the client has ended, and tells why.
+    pub(super) async fn ended(&self) -> ClientError {
         drop(self.live.subscribe().wait_for(|live| matches!(live, Live::Ended(_))).await);
+        self.end().unwrap_or(ClientError::Closed)
     }
 
     pub(super) fn register(&self, sender: &Arc<SenderCore>) {

@@ -9,9 +9,10 @@ use crate::error::LinkError;
 use crate::net::address::Address;
 use crate::redirect::Redirect;
 use amqp_codec::transport::conditions;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 
 /// Where a link is to be attached instead.
 #[derive(Debug)]
@@ -67,31 +68,31 @@ impl Elsewhere {
         tracing::info!(address = %shown, "a link is redirected");
         let Dialed { connection, kept } = self.dialer.clone().dial(address).await?;
         let (core, watched) = (Arc::clone(core), connection.clone());
-        let watch = tokio::spawn(async move {
+        let (in_use, given_up) = oneshot::channel();
+        tokio::spawn(async move {
             tokio::select! {
-                () = core.ended() => drop(watched.close().await),
-                _ = watched.closed() => {}
+                _ = core.ended() => {}
+                _ = given_up => {}
+                _ = watched.closed() => return,
+            }
+            // What its link left with the application may hold the connection beyond its use.
+            if let Err(error) = watched.close().await {
+                tracing::debug!(%error, "the connection of a link had ended before it was closed");
             }
         });
-        Ok(Away { connection, _kept: kept, watch: watch.abort_handle() })
+        Ok(Away { connection, _kept: kept, _in_use: in_use })
     }
 }
 
-/// A connection that one link has to itself, and that ends with its client.
+/// A connection that one link has to itself. It is closed when this is dropped, or with its client.
 pub(super) struct Away {
     pub(super) connection: Connection,
     _kept: Kept,
-    watch: AbortHandle,
+    _in_use: oneshot::Sender<Infallible>,
 }
 
 impl fmt::Debug for Away {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Away").field("connection", &self.connection).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        self.watch.abort();
     }
 }

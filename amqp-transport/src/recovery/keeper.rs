@@ -82,11 +82,20 @@ impl Keeper {
         Self { core, pauses, epoch: 0, attached: None, attempts: 0, lasting: 0, away: None }
     }
 
-    /// The link, attached, and its connection. Dropping the future gives the attempt up.
+    /// The link, attached, and its connection. Dropping the future gives the attempt up, and so does the client's end.
     pub(super) async fn attach<A: Attach>(
         &mut self,
         options: &A,
     ) -> Result<(Connection, A::Link), ClientError> {
+        let core = Arc::clone(&self.core);
+        tokio::select! {
+            biased;
+            reason = core.ended() => Err(reason),
+            attached = self.attach_at_last(options) => attached,
+        }
+    }
+
+    async fn attach_at_last<A: Attach>(&mut self, options: &A) -> Result<(Connection, A::Link), ClientError> {
         loop {
             let (epoch, connection) = self.core.connection(0).await?;
             if epoch != self.epoch {
@@ -169,7 +178,9 @@ impl Keeper {
         }
         let delay = self.pauses.next(random_share());
         tracing::warn!(%error, ?delay, "link ended; it is attached again");
-        tokio::time::sleep(delay).await;
-        Ok(())
+        tokio::select! {
+            reason = self.core.ended() => Err(reason),
+            () = tokio::time::sleep(delay) => Ok(()),
+        }
     }
 }

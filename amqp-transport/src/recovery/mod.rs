@@ -40,9 +40,9 @@
 //!   [`Patience`] lasts; credentials are asked for anew each time, and each connection is made ready anew
 //!   ([`ClientBuilder::prepare`]). [`Client::state`] tells what goes on.
 //!
-//! Every future may be dropped at any await; each method says what that means. Two tasks are all there is beside
+//! Every future may be dropped at any await; each method says what that means. These tasks are all there is beside
 //! those of a connection: one for the client, and one for each link, which sleeps unless its link ends or, for a
-//! sender, has something to send.
+//! sender, has something to send; and one for each link that was sent to another peer.
 
 pub(crate) mod back_off;
 mod buffer;
@@ -77,7 +77,7 @@ pub struct Patience {
     /// How often in a row a link that was attached before may be refused for such a reason, such as a node that is
     /// not there, before it gives up; 0 counts as 1. Default 8, which is about a quarter of a minute with the default
     /// [`BackOff`]: brokers that restart have their nodes a moment later than their connections. A link that was never
-    /// attached gives up at once.
+    /// attached gives up at once, unless it was sent elsewhere ([`ClientBuilder::follow_redirects`]).
     pub lasting_refusals: u32,
 }
 

@@ -190,15 +190,14 @@ impl ControlLink {
     pub async fn next(&mut self) -> Option<Discharge> {
         while self.end.is_none() {
             let oldest = self.oldest();
-            let is_late = oldest.as_ref().is_some_and(|(_, deadline)| *deadline <= Instant::now());
+            let late = oldest.clone().filter(|(_, deadline)| *deadline <= Instant::now());
             // A discharge that came in time but was not taken is one of those that wait, and they are no more than the
             // credit: they go first. After them a controller that never stops asking keeps no transaction open.
-            if is_late && self.taken_late >= CREDIT {
+            if self.taken_late >= CREDIT
+                && let Some((transaction, _)) = late
+            {
                 self.taken_late = 0;
-                if let Some((transaction, _)) = oldest {
-                    return Some(self.give_up(transaction));
-                }
-                continue;
+                return Some(self.give_up(transaction));
             }
             let received = tokio::select! {
                 biased;
@@ -210,9 +209,13 @@ impl ControlLink {
             };
             match received {
                 Ok(request) => {
-                    self.taken_late = if is_late { self.taken_late.saturating_add(1) } else { 0 };
-                    if let Some(discharge) = self.on_request(request).await {
-                        return Some(discharge);
+                    let discharge = self.on_request(request).await;
+                    // The next that is late has as many turns again.
+                    let is_open =
+                        late.is_some_and(|(transaction, _)| self.declared.contains_key(&transaction));
+                    self.taken_late = if is_open { self.taken_late.saturating_add(1) } else { 0 };
+                    if discharge.is_some() {
+                        return discharge;
                     }
                 }
                 Err(error) => self.end = Some(error),

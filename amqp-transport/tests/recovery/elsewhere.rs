@@ -4,7 +4,9 @@ use crate::peer::{Peer, id_of, message};
 use crate::{client_of, nobody, within};
 use amqp_transport::recovery::{ClientError, Patience};
 use amqp_transport::{Limits, LinkError, ReceiverOptions, SenderOptions};
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 // §2.8.18
@@ -131,6 +133,59 @@ async fn a_link_that_was_sent_elsewhere_ends_with_its_client() {
         client.close(Duration::from_secs(5)).await.unwrap();
         assert!(matches!(receiver.recv().await, Err(ClientError::Closed)));
         second.connections().pop().unwrap().closed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_of_a_link_on_its_way_elsewhere_do_not_wait_beyond_the_end_of_their_client() {
+    within(async {
+        let (first, second) = (Peer::start().await, Peer::start().await);
+        let prepared = AtomicUsize::new(0);
+        let client = client_of([first.address])
+            .follow_redirects(|_, _| true)
+            .prepare(move |_| {
+                // The one after the client's own two never comes to its end.
+                let is_last = prepared.fetch_add(1, Ordering::Relaxed) == 2;
+                async move {
+                    if is_last {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok::<_, Infallible>(())
+                }
+            })
+            .connect()
+            .await
+            .unwrap();
+        let sender = client.sender(SenderOptions::new("q")).await.unwrap();
+        *first.store.is_mute.lock().unwrap() = true;
+        let confirmation = sender.deliver(message(1)).await.unwrap();
+        first.redirects("q", Some(second.address), None);
+        let (address, store) = first.stop().await;
+        let _first = Peer::at(address, store, Limits::default()).await;
+        while second.connections().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let error = client.close(Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.unconfirmed, 1);
+        confirmation.await.unwrap_err();
+        second.connections().pop().unwrap().closed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_connection_of_a_link_that_left_something_behind_is_closed_all_the_same() {
+    within(async {
+        let (first, second) = (Peer::start().await, Peer::start().await);
+        first.redirects("q", Some(second.address), None);
+        let client = client_of([first.address]).follow_redirects(|_, _| true).connect().await.unwrap();
+        let receiver = client.receiver(ReceiverOptions::new("q")).await.unwrap();
+        second.store.put([7]);
+        let held = receiver.recv().await.unwrap();
+        receiver.close().await.unwrap();
+        second.connections().pop().unwrap().closed().await;
+        drop(held);
     })
     .await;
 }
