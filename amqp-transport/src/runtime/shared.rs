@@ -6,14 +6,20 @@ use crate::engine::{Engine, LinkKey, SessionKey};
 use crate::error::Outcome;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Poll, Waker};
+use std::{fmt, hint};
 use tokio::sync::Notify;
 
 /// The token of deliveries whose outcomes go to the link's queue instead of a waiting future.
 pub(crate) const TO_QUEUE: Token = Token(usize::MAX);
+
+/// How often a thread looks whether the lock is free before it sleeps; some 30 microseconds with the pauses.
+const LOOKS: usize = 64;
+
+/// Pauses of the processor between two looks, so that those who wait do not slow down the one who works.
+const PAUSES: usize = 8;
 
 /// One who waits for the outcome of a delivery.
 #[derive(Debug)]
@@ -81,7 +87,16 @@ impl Shared {
         })
     }
 
+    /// Holds last some microseconds at most: as long as it takes to sort a batch of frames. Another thread that slept over
+    /// one would be woken by the system at a multiple of that price, so it looks again for a while before it sleeps.
     fn lock(&self) -> MutexGuard<'_, State> {
+        for _ in 0..LOOKS {
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => (0..PAUSES).for_each(|_| hint::spin_loop()),
+            }
+        }
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
